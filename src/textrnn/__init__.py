@@ -1,0 +1,126 @@
+"""textrnn turns your own text into a text generator.
+
+    from pathlib import Path
+    from textrnn import TextGenerator
+
+    gen = TextGenerator()                         # an LSTM over characters
+    gen.fit(Path("shakespeare.txt"), minutes=3)   # or epochs=10
+    print(gen.generate("ROMEO:", temperature=0.8))
+    gen.save("shakespeare.safetensors")           # one file, no pickle
+
+Names are imported when they are first used (PEP 562), so ``import textrnn`` and
+``load_sampler`` work without importing torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from textrnn.batching import ContiguousBatcher
+    from textrnn.callbacks import (
+        Callback,
+        CSVLogger,
+        EarlyStopping,
+        LambdaCallback,
+        LearningRateScheduler,
+        ModelCheckpoint,
+        ReduceLROnPlateau,
+        SampleText,
+        TerminateOnNaN,
+    )
+    from textrnn.errors import (
+        CorruptModelError,
+        DataError,
+        FileFormatError,
+        NonFiniteError,
+        NotFittedError,
+        TextRNNError,
+        UnknownTokenError,
+        UnsupportedFormatError,
+        VocabError,
+    )
+    from textrnn.generator import TextGenerator
+    from textrnn.history import History
+    from textrnn.models import GRUModel, LanguageModel, LSTMModel, NGramModel, RNNModel
+    from textrnn.sampler import Sampler, load_sampler
+    from textrnn.trainer import Trainer
+    from textrnn.vocab import Vocab
+
+_HOMES = {
+    "textrnn.batching": ["ContiguousBatcher"],
+    "textrnn.callbacks": [
+        "CSVLogger",
+        "Callback",
+        "EarlyStopping",
+        "LambdaCallback",
+        "LearningRateScheduler",
+        "ModelCheckpoint",
+        "ReduceLROnPlateau",
+        "SampleText",
+        "TerminateOnNaN",
+    ],
+    "textrnn.errors": [
+        "CorruptModelError",
+        "DataError",
+        "FileFormatError",
+        "NonFiniteError",
+        "NotFittedError",
+        "TextRNNError",
+        "UnknownTokenError",
+        "UnsupportedFormatError",
+        "VocabError",
+    ],
+    "textrnn.generator": ["TextGenerator"],
+    "textrnn.history": ["History"],
+    "textrnn.models": ["GRUModel", "LSTMModel", "LanguageModel", "NGramModel", "RNNModel"],
+    "textrnn.sampler": ["Sampler", "load_sampler"],
+    "textrnn.trainer": ["Trainer"],
+    "textrnn.vocab": ["Vocab"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "ContiguousBatcher",
+    "CorruptModelError",
+    "DataError",
+    "EarlyStopping",
+    "FileFormatError",
+    "GRUModel",
+    "History",
+    "LSTMModel",
+    "LambdaCallback",
+    "LanguageModel",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "NGramModel",
+    "NonFiniteError",
+    "NotFittedError",
+    "RNNModel",
+    "ReduceLROnPlateau",
+    "SampleText",
+    "Sampler",
+    "TerminateOnNaN",
+    "TextGenerator",
+    "TextRNNError",
+    "Trainer",
+    "UnknownTokenError",
+    "UnsupportedFormatError",
+    "Vocab",
+    "VocabError",
+    "__version__",
+    "load_sampler",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'textrnn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,224 @@
+"""The command line: a thin reader of the facade."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from textrnn import __version__
+from textrnn.errors import TextRNNError
+
+_DEMO_MODEL = "textrnn-demo.safetensors"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit status: 0, 1 for an error, 2 for wrong usage, 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may not know every character of a text
+            stream.reconfigure(errors="backslashreplace")
+    args = _parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads on: the reader of `textrnn generate | head` has left
+        return 141
+    except (TextRNNError, OSError, ValueError, TypeError, ImportError) as error:
+        if args.debug:
+            raise
+        print(f"textrnn: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return " ".join(str(error).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="textrnn", description="Turn your own text into a text generator.")
+    parser.add_argument("--version", action="version", version=f"textrnn {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser("demo", help="train for a minute on a text that is at hand")
+    demo.add_argument("-o", "--output", default=_DEMO_MODEL, help="where to save the model")
+    demo.add_argument("--minutes", type=float, default=1.0, help="default: %(default)s")
+    demo.set_defaults(run=_demo)
+
+    train = commands.add_parser("train", help="learn from a text and save the model")
+    train.add_argument("file", help="a UTF-8 text; - for standard input")
+    train.add_argument("-o", "--output", required=True, help="where to save the model")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
+    length.add_argument("--minutes", type=float, help="wall time instead of epochs")
+    train.add_argument("--model", default="lstm", help="lstm, gru, rnn or ngram")
+    train.add_argument("--level", default="char", help="char or word")
+    train.add_argument("--hidden-size", type=int, help="width of the state")
+    train.add_argument("--num-layers", type=int, help="recurrent layers")
+    train.add_argument("--dropout", type=float, help="probability that a feature is dropped")
+    train.add_argument("--order", type=int, help="of an ngram model")
+    train.add_argument("--learning-rate", type=float, help="at the schedule's peak")
+    train.add_argument("--batch-size", type=int, help="rows of text read side by side")
+    train.add_argument("--seq-len", type=int, help="tokens that gradients flow back")
+    train.add_argument("--validation-split", type=float, default=0.1, help="default: %(default)s")
+    train.add_argument("--seed", type=int, help="makes training repeatable")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    train.add_argument("--sample", metavar="PROMPT", help="print a sample after each epoch")
+    train.set_defaults(run=_train)
+
+    generate = commands.add_parser("generate", help="write text with a saved model")
+    generate.add_argument("model", help="a file that train or demo saved")
+    generate.add_argument("prompt", nargs="?", default="", help="- for standard input")
+    generate.add_argument("-n", "--max-new-tokens", type=int, default=200, metavar="N")
+    generate.add_argument("--temperature", type=float, default=1.0, help="0 is greedy")
+    generate.add_argument("--top-k", type=int)
+    generate.add_argument("--top-p", type=float)
+    generate.add_argument("--min-p", type=float)
+    generate.add_argument("--repetition-penalty", type=float, default=1.0)
+    generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
+    generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
+    generate.add_argument("--seed", type=int, help="same seed, same text")
+    generate.set_defaults(run=_generate)
+
+    evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
+    evaluate.add_argument("model", help="a file that train or demo saved")
+    evaluate.add_argument("file", help="a UTF-8 text; - for standard input")
+    evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    evaluate.set_defaults(run=_evaluate)
+
+    info = commands.add_parser("info", help="say what a model file holds")
+    info.add_argument("model", help="a file that train or demo saved")
+    info.set_defaults(run=_info)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _text(file: str) -> Any:
+    """Give what ``fit`` takes for a FILE argument."""
+    if file != "-":
+        return Path(file)
+    return _decode(sys.stdin.buffer.read())
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextRNNError(
+            f"Standard input is not UTF-8: byte 0x{data[error.start]:02x} at byte offset "
+            f"{error.start}."
+        ) from None
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from textrnn.callbacks import SampleText
+    from textrnn.datasets import load_python_docs
+    from textrnn.evaluation import metrics, ngram_baseline
+    from textrnn.generator import TextGenerator
+
+    text = load_python_docs()
+    print(f"The text: Python's language reference, {len(text):,} characters.\n")
+    gen = TextGenerator(seed=0)
+    sample = SampleText("The ", 150, temperature=0.7, seed=1, print_fn=_print_sample)
+    history = gen.fit(text, minutes=args.minutes, callbacks=[sample])
+    if "val_loss" not in history.history or gen.vocab is None:
+        return 130
+    cut = int(len(text) * 0.9)
+    vocab = gen.vocab
+    order, floor = ngram_baseline(vocab.encode(text[:cut]), vocab.encode(text[cut:]), len(vocab))
+    print("\nOn the last tenth of the text, which it has not seen (bits per character):")
+    print(f"    this LSTM                      {history.history['val_bits_per_char'][-1]:.3f}")
+    print(f"    the best n-gram, of order {order}    {metrics(floor)['bits_per_char']:.3f}\n")
+    print(gen.generate("The ", 600, temperature=0.7, seed=0))
+    gen.save(args.output)
+    print(f'\nSaved as {args.output}. Try: textrnn generate {args.output} "If "')
+    return 130 if history.stopped_by == "interrupt" else 0
+
+
+def _print_sample(text: str) -> None:
+    from textrnn.callbacks.report import print_above_bar
+
+    print_above_bar("    " + text.replace("\n", "\n    ") + "\n")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from textrnn.callbacks import SampleText
+    from textrnn.generator import TextGenerator
+
+    names = ("hidden_size", "num_layers", "dropout", "order")
+    model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    gen = TextGenerator(
+        args.model, level=args.level, device=args.device, seed=args.seed, **model_args
+    )
+    if args.learning_rate is not None:
+        gen.compile(learning_rate=args.learning_rate)
+    history = gen.fit(
+        _text(args.file),
+        epochs=args.epochs,
+        minutes=args.minutes,
+        batch_size=args.batch_size,
+        seq_len=args.seq_len,
+        validation_split=args.validation_split,
+        callbacks=[] if args.sample is None else [SampleText(args.sample)],
+    )
+    gen.save(args.output)
+    print(f"Saved as {args.output}.", file=sys.stderr)
+    return 130 if history.stopped_by == "interrupt" else 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from textrnn.sampler import load_sampler
+
+    prompt = _decode(sys.stdin.buffer.read()) if args.prompt == "-" else args.prompt
+    settings = {
+        name: getattr(args, name)
+        for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+    }
+    settings["stop_strings"] = args.stop
+    sampler = load_sampler(args.model)
+    if args.num_return_sequences > 1:
+        n = args.num_return_sequences
+        texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
+        print("\n----\n".join(texts))
+        return 0
+    for piece in sampler.stream(prompt, args.max_new_tokens, **settings):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from textrnn.generator import TextGenerator
+
+    gen = TextGenerator.load(args.model, device=args.device)
+    for name, value in gen.evaluate(_text(args.file)).items():
+        print(f"{name:<16}{value:.4f}")
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    from textrnn.sampler import read_model
+
+    header, vocab, tensors = read_model(args.model)
+    print(f"kind            {header['kind']}")
+    for name, value in header["model"].items():
+        print(f"{name:<16}{value}")
+    print(f"vocabulary      {len(vocab)} symbols, level {vocab.level}")
+    print(f"numbers         {sum(tensor.size for tensor in tensors.values()):,} in the tensors")
+    history = header["history"]["history"]
+    print(f"epochs          {len(header['history']['epoch'])}")
+    for name in ("loss", "val_loss", "val_bits_per_char"):
+        if name in history:
+            print(f"{name:<16}{float(history[name][-1]):.4f}  (of the last epoch)")
+    return 0

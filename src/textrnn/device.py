@@ -1,0 +1,25 @@
+"""Where tensors live."""
+
+import torch
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Give the torch device for a name; "auto" is CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        ValueError: this machine has no such device.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            "`device` must be 'auto' or the name of a device of this machine, such as 'cpu' or "
+            f"'cuda:0' ({str(error).splitlines()[0]}). Received: {device!r}"
+        ) from None

@@ -1,0 +1,62 @@
+"""The model families, and the table of their names."""
+
+from typing import Any
+
+import torch
+
+from textrnn.models.base import LanguageModel
+from textrnn.models.ngram import NGramModel
+from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
+
+__all__ = [
+    "MODELS",
+    "GRUModel",
+    "LSTMModel",
+    "LanguageModel",
+    "NGramModel",
+    "RNNModel",
+    "build",
+    "kind_of",
+]
+
+MODELS: dict[str, type[LanguageModel]] = {
+    "ngram": NGramModel,
+    "rnn": RNNModel,
+    "gru": GRUModel,
+    "lstm": LSTMModel,
+}
+"""What ``TextGenerator(model=...)`` takes, and the kind that stands in a saved file."""
+
+
+def kind_of(model: LanguageModel) -> str:
+    """Give a model's name in ``MODELS``, or its class's name if it has none there.
+
+    >>> kind_of(GRUModel(65))
+    'gru'
+    """
+    return next((k for k, cls in MODELS.items() if type(model) is cls), type(model).__name__)
+
+
+def build(
+    kind: str, vocab_size: int, model_args: dict[str, Any], seed: int | None
+) -> LanguageModel:
+    """Make a new model whose initial weights depend on nothing but the seed.
+
+    Args:
+        kind: a name in ``MODELS``.
+        vocab_size: V.
+        model_args: further arguments of the class.
+        seed: of the initial weights; None: others every time. torch's global generator is left
+            alone.
+    """
+    cls: Any = MODELS[kind]
+    if cls is NGramModel:
+        return NGramModel(vocab_size, **model_args)
+    generator = torch.Generator()
+    generator.manual_seed(generator.seed() if seed is None else seed)
+    with torch.device("meta"):  # takes no memory, and no random numbers
+        model: Any = cls(vocab_size, **model_args)
+    model = model.to_empty(device="cpu")
+    model.reset_parameters(generator)
+    built: LanguageModel = model
+    return built

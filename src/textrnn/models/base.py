@@ -1,0 +1,182 @@
+"""The one contract that every model obeys.
+
+    model(ids, state=None) -> (logits, state)
+
+    B batch rows · T time steps · V vocabulary · E embedding_dim · H hidden_size
+    ids     (B, T) int64      the next T tokens of each of B texts
+    state   None | tensors    opaque to callers; None = start of text; pass it back to continue
+                              the same B texts
+    logits  (B, T, V) float   logits[b, t] scores the token that follows ids[b, t]
+
+    Law: for every cut t, forward(ids) equals forward(ids[:, :t]) followed by
+    forward(ids[:, t:], state).
+
+So batching, truncated back-propagation through time, evaluation and sampling are each written
+once. Nothing is kept on the module between two calls: there is no state to reset.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from textrnn.errors import CorruptModelError, check_int
+
+State = Any
+"""None, a tensor, or tuples of states."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """Base of all models: scores the next token after every token of a text.
+
+    A model of your own needs ``forward`` and ``layer_groups``, and hands the keyword arguments
+    it was built with to this class.
+
+    Args:
+        **config: those arguments, things that JSON can hold, ``vocab_size`` among them.
+
+    Attributes:
+        config: a dict of them; ``type(model)(**model.config)`` builds an equal model, with
+            other weights.
+        vocab_size: V, the number of symbols.
+
+    >>> class Bigram(LanguageModel):
+    ...     def __init__(self, vocab_size):
+    ...         super().__init__(vocab_size=vocab_size)
+    ...         self.table = nn.Embedding(vocab_size, vocab_size)
+    ...     def forward(self, ids, state=None):
+    ...         return self.table(ids), None
+    ...     def layer_groups(self):
+    ...         return {"table": list(self.table.parameters())}
+    >>> logits, state = Bigram(vocab_size=5)(torch.zeros(2, 3, dtype=torch.int64))
+    >>> tuple(logits.shape)
+    (2, 3, 5)
+    """
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.vocab_size = check_int("vocab_size", config["vocab_size"], 1)
+        self.config = config
+
+    @abstractmethod
+    def forward(self, ids: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State]:
+        """Score the token that follows each of ``ids``; the shapes are the contract's."""
+
+    @abstractmethod
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Name the model's parts from input to output, every parameter in exactly one."""
+
+
+class ModuleStepper:
+    """Steps any model, one of a user's own too, through its torch module.
+
+    It takes and gives what the steppers in ``textrnn.stepping`` do, except that the state is
+    the model's own.
+    """
+
+    def __init__(self, model: LanguageModel, device: torch.device) -> None:
+        self.model, self.device = model, device
+
+    def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
+        """Read one token (N,) of each text; give logits (N, V) and the state."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                column = torch.as_tensor(ids, dtype=torch.int64, device=self.device)[:, None]
+                logits, state = self.model(column, state)
+            return logits[:, -1].float().cpu().numpy(), state
+        finally:
+            self.model.train(training)
+
+
+def detach(state: State) -> State:
+    """Cut a state off from the graph that made it, so that gradients stop there.
+
+    >>> detach((torch.ones(1, requires_grad=True) * 2, None))
+    (tensor([2.]), None)
+    """
+    if state is None:
+        return None
+    if isinstance(state, torch.Tensor):
+        return state.detach()
+    return tuple(detach(part) for part in state)
+
+
+def to_arrays(model: nn.Module) -> dict[str, NDArray[Any]]:
+    """Give a module's parameters and buffers as arrays on the CPU, by name."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def describe(model: LanguageModel) -> str:
+    """Give a table of a model's layer groups: tensors, shapes, numbers of parameters."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    lines = [type(model).__name__]
+    for group, parameters in model.layer_groups().items():
+        for p in parameters:
+            lines.append(f"{group:<12}{names[id(p)]:<28}{tuple(p.shape)!s:<16}{p.numel():>12,}")
+    total = sum(p.numel() for p in model.parameters())
+    return "\n".join([*lines, f"{'total':<56}{total:>12,}"])
+
+
+def rebuild(
+    cls: type[LanguageModel], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+) -> LanguageModel:
+    """Build a model from its class, its config and its tensors, as ``load`` does.
+
+    Raises:
+        CorruptModelError: the class does not take the config, or a tensor's name, shape or
+            dtype differs from what the config implies. Nothing is allocated before that.
+    """
+    try:
+        with torch.device("meta"):
+            model = cls(**config)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise CorruptModelError(
+            f"{cls.__name__} cannot be built with the file's config ({error}). "
+            f"Received: {dict(config)!r:.200}"
+        ) from None
+    restore(model, tensors)
+    return model
+
+
+def restore(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Put arrays in the place of a module's parameters and buffers.
+
+    Everything is compared before anything is changed. The module may be on the meta device.
+    A buffer that is empty in the module is a table of any length.
+
+    Raises:
+        CorruptModelError: a name, a shape or a dtype differs from what the module has.
+    """
+    expected = model.state_dict()
+    if odd := sorted(expected.keys() ^ tensors.keys()):
+        side = "is missing in" if odd[0] in expected else "does not belong in"
+        raise CorruptModelError(
+            f"The tensor {odd[0]!r} {side} the file of a {type(model).__name__}. "
+            f"Received: {len(tensors)} tensors, expected {len(expected)}"
+        )
+    incoming = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    for name, tensor in expected.items():
+        shape, dtype = tuple(incoming[name].shape), incoming[name].dtype
+        same_shape = shape == tuple(tensor.shape) or (tensor.numel() == 0 and len(shape) == 1)
+        if not same_shape or dtype != tensor.dtype:
+            raise CorruptModelError(
+                f"The tensor {name!r} of a {type(model).__name__} must have shape "
+                f"{tuple(tensor.shape)} and dtype {tensor.dtype}. Received: {shape}, {dtype}"
+            )
+        if dtype.is_floating_point and not bool(incoming[name].isfinite().all()):
+            raise CorruptModelError(
+                f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
+                f"be used. Received: shape {shape}"
+            )
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.numel() == 0:
+                prefix = next(p for p, m in model.named_modules() if m is module)
+                setattr(module, name, torch.empty_like(incoming[f"{prefix}.{name}"]))
+    model.load_state_dict(incoming, assign=True)

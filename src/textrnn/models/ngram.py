@@ -1,0 +1,141 @@
+"""Counting: what followed the last few tokens before?"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from textrnn.errors import check_choice, check_int
+from textrnn.models.base import LanguageModel, to_arrays
+from textrnn.stepping import NGramStepper
+
+_SMOOTHINGS = ("witten_bell", None)
+
+
+class NGramModel(LanguageModel):
+    """Predicts a token from the counts of what followed the n-1 tokens before it.
+
+    It learns by counting, not by gradients: ``count(ids)``, once over the text. Only contexts
+    that occur are stored, so a high order costs as much as the text is long. It is the floor
+    that a neural model has to beat, and hard to beat on little text.
+
+    Args:
+        vocab_size: V, the number of symbols.
+        order: n, from 1; the model looks at n-1 tokens. 5 is a good start for characters.
+        smoothing: ``"witten_bell"`` mixes all orders up to n, trusting a context the more the
+            fewer different tokens followed it (Witten and Bell 1991, method C, interpolated as
+            in Chen and Goodman 1998, section 2.5). ``None`` is plain maximum likelihood of the
+            longest context seen: what never happened has probability zero, so the loss on new
+            text is infinite as a rule.
+
+    The state is the last n-1 ids. There are no parameters, hence no layer groups.
+
+    >>> model = NGramModel(vocab_size=3, order=2, smoothing=None)
+    >>> model.count(np.array([0, 1, 0, 1, 0, 2]))
+    >>> logits, state = model(torch.tensor([[0]]))
+    >>> logits.exp()[0, 0].tolist()  # after 0 came 1 twice, 2 once
+    [0.0, 0.6666666865348816, 0.3333333432674408]
+    """
+
+    def __init__(
+        self, vocab_size: int, *, order: int = 5, smoothing: str | None = "witten_bell"
+    ) -> None:
+        check_int("order", order, 1)
+        check_choice("smoothing", smoothing, _SMOOTHINGS)
+        super().__init__(vocab_size=vocab_size, order=order, smoothing=smoothing)
+        self.levels = nn.ModuleList(_Table() for _ in range(order))
+        self.stepper: NGramStepper
+        self.register_load_state_dict_post_hook(_remake_stepper)  # type: ignore[no-untyped-call]
+        _remake_stepper(self)
+
+    def forward(
+        self, ids: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score the token after each of ids (B, T): log-probabilities (B, T, V)."""
+        b, t = ids.shape
+        n = self.config["order"] - 1
+        if state is None:
+            state = ids.new_full((b, n), -1)
+        text = torch.cat([state, ids], dim=1)  # (B, n + T)
+        contexts = text[:, 1:].unfold(1, n, 1) if n else text[..., None][..., :0]  # (B, T, n)
+        scores = self.stepper.log_probabilities(contexts.reshape(b * t, n).cpu().numpy())
+        logits = torch.from_numpy(scores).to(ids.device).view(b, t, self.vocab_size)
+        return logits, text[:, t:]
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Nothing here learns by gradients."""
+        return {}
+
+    def count(self, ids: NDArray[Any]) -> None:
+        """Add the counts of a text.
+
+        Args:
+            ids: (N,) integers in [0, V).
+        """
+        ids = np.asarray(ids).astype(np.int64)
+        parents = np.zeros(len(ids), dtype=np.int64)  # the context of each token, as a node
+        moved = np.zeros(1, dtype=np.int64)  # where the nodes of the old table have gone
+        for k, table in enumerate(self.levels):
+            parents, moved = table.add(k, parents, moved, ids, self.vocab_size)  # type: ignore[operator]
+        _remake_stepper(self)
+
+    def lower(self, order: int) -> "NGramModel":
+        """Give the model of a lower order that these counts hold, without counting again."""
+        check_int("order", order, 1, self.config["order"])
+        model = NGramModel(self.vocab_size, order=order, smoothing=self.config["smoothing"])
+        model.levels = self.levels[:order]
+        _remake_stepper(model)
+        return model
+
+
+class _Table(nn.Module):
+    """The counts after all contexts of one length, laid out as ``NGramStepper`` reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("contexts", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("starts", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("tokens", torch.empty(0, dtype=torch.int32))
+        self.register_buffer("counts", torch.empty(0, dtype=torch.int32))
+
+    def add(
+        self,
+        k: int,
+        parents: NDArray[np.int64],
+        moved: NDArray[np.int64],
+        ids: NDArray[np.int64],
+        vocab_size: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count a text at level k; ``parents`` and ``moved`` are about level k-1.
+
+        ``parents[i]`` is the context of the i-th of the last tokens of ``ids``, ``moved[n]`` the
+        new number of the old node n. Returns both for this level.
+        """
+        old = {name: tensor.cpu().numpy() for name, tensor in self.named_buffers()}
+        if k == 0:
+            pairs, old_pairs = parents, np.zeros(min(1, len(old["contexts"])), dtype=np.int64)
+        else:
+            pairs = parents[1:] * vocab_size + ids[: len(parents) - 1]
+            parent, token = np.divmod(old["contexts"], vocab_size)
+            old_pairs = moved[parent] * vocab_size + token
+        contexts = np.unique(np.concatenate([old_pairs, pairs]))
+        nodes, moved = np.searchsorted(contexts, pairs), np.searchsorted(contexts, old_pairs)
+
+        owner = np.repeat(moved, np.diff(old["starts"]))
+        seen = np.concatenate([owner * vocab_size + old["tokens"], nodes * vocab_size + ids[k:]])
+        weights = np.concatenate([old["counts"], np.ones(len(nodes), dtype=np.int64)])
+        successors, inverse = np.unique(seen, return_inverse=True)
+        counts = np.bincount(inverse, weights, minlength=len(successors))
+        starts = np.searchsorted(successors, np.arange(len(contexts) + 1) * vocab_size)
+
+        self.contexts, self.starts = torch.from_numpy(contexts), torch.from_numpy(starts)
+        self.tokens = torch.from_numpy((successors % vocab_size).astype(np.int32))
+        self.counts = torch.from_numpy(counts.astype(np.int32))
+        return nodes, moved
+
+
+def _remake_stepper(model: NGramModel, _: object = None) -> None:
+    if not next(model.buffers()).is_meta:
+        model.stepper = NGramStepper(model.config, to_arrays(model))

@@ -1,0 +1,38 @@
+"""What to choose where the user chose nothing: sizes by the length of the text."""
+
+from typing import Any
+
+EPOCHS = 10
+"""Passes over the text where neither epochs nor minutes are given."""
+
+
+def choose_vocab(level: str) -> dict[str, Any]:
+    """Give the arguments of ``Vocab.from_text`` for a level.
+
+    Words that occur once teach a model nothing but cost it a row in two matrices.
+    """
+    return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
+
+
+def choose_model(tokens: int, vocab_size: int) -> dict[str, Any]:
+    """Give the arguments of a recurrent model for a text of so many tokens.
+
+    A longer text carries a larger model; a short one needs dropout against learning it by
+    heart.
+    """
+    return {
+        "embedding_dim": min(vocab_size, 64 if vocab_size <= 1000 else 128),
+        "hidden_size": 256 if tokens < 3_000_000 else 384,
+        "num_layers": 1,
+        "dropout": 0.3 if tokens < 300_000 else 0.1,
+    }
+
+
+def choose_training(tokens: int, device_type: str) -> dict[str, Any]:
+    """Give batch size, sequence length and peak learning rate.
+
+    On a CPU small batches learn most per second; a GPU needs many rows to be busy.
+    """
+    if device_type == "cpu":
+        return {"batch_size": 16 if tokens < 300_000 else 32, "seq_len": 64, "learning_rate": 1e-2}
+    return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}

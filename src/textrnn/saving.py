@@ -1,0 +1,187 @@
+"""(header, tensors) to one file and back. It knows the format, and no class.
+
+The file is a safetensors file (https://github.com/huggingface/safetensors#format), so any
+safetensors reader shows its tensors. Three entries of its metadata are ours:
+
+    textrnn_format   the version of this format, "1"
+    header           JSON: what the facade wants to remember
+    digests          JSON: the sha256 of the header and of every tensor
+
+Nothing in it is code, and reading it executes none. It is written to a temporary file beside
+the target, flushed to the disk, and put in place by one rename: whatever happens, the target is
+the old file or the new one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors.numpy import save as to_bytes
+
+from textrnn.errors import CorruptModelError, UnsupportedFormatError
+
+FORMAT = 1
+_MAX_HEADER = 100_000_000  # bytes, the limit that safetensors sets
+_DTYPES = {
+    "F32": np.float32, "F64": np.float64, "I64": np.int64, "I32": np.int32, "I16": np.int16,
+    "I8": np.int8, "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
+}  # fmt: skip
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
+    """Write a header and tensors to one file, completely or not at all.
+
+    Args:
+        path: the file; one that exists is replaced, its mode kept, a symbolic link followed.
+        header: anything JSON can hold. Finite numbers only.
+        tensors: name to array, of integers or of 32 or 64 bit floats.
+
+    Raises:
+        OSError: the file cannot be written; what was at ``path`` is still there.
+        ValueError: the header holds something that JSON cannot.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps(header, allow_nan=False, sort_keys=True)
+    digests = {name: _digest(array) for name, array in arrays.items()}
+    metadata = {
+        "textrnn_format": str(FORMAT),
+        "header": text,
+        "digests": json.dumps({"header": _digest(text.encode()), "tensors": digests}),
+    }
+    data = to_bytes(arrays, metadata=metadata)
+    with _replacing(Path(path)) as file:
+        file.write(data)
+
+
+def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read a file that ``save`` wrote, and check that it is whole.
+
+    Returns:
+        The header, and name to array (writable, in memory of its own).
+
+    Raises:
+        UnsupportedFormatError: this is no textrnn file, or a newer textrnn wrote it.
+        CorruptModelError: it is damaged: cut short, changed, or contradicting itself.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    metadata = _read_metadata(data, path)
+    header = _parse(metadata["header"], path)
+    digests = _parse(metadata["digests"], path)
+    try:
+        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        tensors = {name: _to_array(entry) for name, entry in entries}
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise CorruptModelError(
+            f"The file's tensors cannot be read ({error}); it is damaged. Received: {str(path)!r}"
+        ) from None
+    found = {name: _digest(array) for name, array in tensors.items()}
+    if digests != {"header": _digest(metadata["header"].encode()), "tensors": found}:
+        raise CorruptModelError(
+            "The file does not hold what was saved: a checksum differs. Restore it from a copy. "
+            f"Received: {str(path)!r}"
+        )
+    return header, tensors
+
+
+def _read_metadata(data: bytes, path: Path) -> dict[str, str]:
+    """Parse the safetensors header ourselves: its own reader takes duplicate keys."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 10 or data[8:9] != b"{":
+        raise UnsupportedFormatError(
+            "This is not a textrnn model file: it does not begin as a safetensors file does. "
+            f"Received: {str(path)!r}, {len(data)} bytes, beginning with {data[:8]!r}"
+        )
+    if length > min(_MAX_HEADER, len(data) - 8):
+        raise CorruptModelError(
+            f"The file says that its header has {length} bytes, but only {len(data) - 8} "
+            f"follow; it was cut short. Received: {str(path)!r}"
+        )
+    head = _parse(data[8 : 8 + length], path)
+    metadata = head.get("__metadata__")
+    if not isinstance(metadata, dict) or "textrnn_format" not in metadata:
+        raise UnsupportedFormatError(
+            "This is a safetensors file, but not one that textrnn wrote (its metadata has no "
+            f"'textrnn_format'). Received: {str(path)!r}"
+        )
+    version = metadata["textrnn_format"]
+    if version != str(FORMAT):
+        raise UnsupportedFormatError(
+            f"The file has format {version!r:.20}, and this textrnn reads format {FORMAT}; "
+            f"upgrade textrnn. Received: {str(path)!r}"
+        )
+    if not all(isinstance(metadata.get(key), str) for key in ("header", "digests")):
+        raise CorruptModelError(
+            f"The file's metadata has no 'header' or no 'digests'. Received: {str(path)!r}"
+        )
+    return metadata
+
+
+def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
+    """Read JSON strictly: no duplicate keys, no NaN, no bottomless nesting."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError("a key stands there twice")
+        return dict(pairs)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number")
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+    except (ValueError, RecursionError) as error:
+        raise CorruptModelError(
+            f"The file's header is not valid JSON ({error}). Received: {str(path)!r}"
+        ) from None
+    return value
+
+
+def _to_array(entry: Mapping[str, Any]) -> NDArray[Any]:
+    return np.frombuffer(bytearray(entry["data"]), _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _digest(data: bytes | NDArray[Any]) -> str:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
+    digest.update(data.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` once it is complete and on the disk."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,332 @@
+"""The loop: contiguous batches, truncated back-propagation through time, validation.
+
+It knows ids, not text, and any model of the contract. It draws its random numbers from a
+generator of its own, so that nothing a callback does changes the course of training.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from textrnn import distributed
+from textrnn.batching import ContiguousBatcher
+from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
+from textrnn.errors import NonFiniteError, check_int, check_number
+from textrnn.evaluation import evaluate, metrics
+from textrnn.history import History
+from textrnn.models.base import LanguageModel, State, detach
+from textrnn.models.ngram import NGramModel
+from textrnn.models.recurrent import LockedDropout
+from textrnn.optim import Settings, make_optimizer
+from textrnn.progress import Clock, Meter
+
+
+class Trainer:
+    """Trains any ``LanguageModel`` on the ids of one long text.
+
+    Args:
+        model: trained in place, on the device it is on.
+        settings: how to optimise.
+        seed: of the random numbers that training needs (dropout); None: others every time.
+
+    Attributes:
+        stop_training: set it to True to end training after the batch.
+
+    Raises:
+        ValueError: the learning rates do not fit the model's layer groups.
+
+    >>> from textrnn import LSTMModel
+    >>> ids = np.arange(3000) % 7
+    >>> trainer = Trainer(LSTMModel(7, hidden_size=16), Settings(learning_rate=0.03))
+    >>> history = trainer.fit(ids, epochs=3, batch_size=4, seq_len=16)
+    >>> history.history["loss"][-1] < history.history["loss"][0]
+    True
+    """
+
+    def __init__(
+        self, model: LanguageModel, settings: Settings | None = None, *, seed: int | None = None
+    ) -> None:
+        self.model, self.settings = model, settings or Settings()
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(self.generator.seed() if seed is None else seed)
+        counts = isinstance(model, NGramModel)
+        self.optimizer = None if counts else make_optimizer(model, self.settings)
+        self.stop_training = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The last layer group's rate at the schedule's peak; setting it scales all groups."""
+        return float(self.optimizer.param_groups[-1]["peak"]) if self.optimizer else 0.0
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        check_number("learning_rate", value, "above 0", lambda rate: rate > 0)
+        if self.optimizer:
+            ratio = value / self.learning_rate
+            for group in self.optimizer.param_groups:
+                group["peak"] *= ratio
+
+    def fit(
+        self,
+        ids: NDArray[Any],
+        valid_ids: NDArray[Any] | None = None,
+        *,
+        epochs: int | None = None,
+        seconds: float | None = None,
+        batch_size: int = 32,
+        seq_len: int = 64,
+        callbacks: Iterable[Callback] = (),
+        initial_epoch: int = 0,
+        chars_per_token: float = 1.0,
+        owner: Any = None,
+    ) -> History:
+        """Train, for a number of epochs or for a time.
+
+        Args:
+            ids: (N,) integers, the text in training.
+            valid_ids: (M,) integers, the text for validation after each epoch.
+            epochs: the epoch to stop before, passes over ``ids`` where ``initial_epoch`` is 0.
+            seconds: wall time instead, the last validation included. The schedule then follows
+                the clock and reaches its end with it. A last epoch may be a part of one.
+            batch_size: rows, over all processes together.
+            seq_len: tokens a row goes on in a batch, and gradients flow back.
+            callbacks: called as in Keras.
+            initial_epoch: the number of the first epoch.
+            chars_per_token: mean length of a token, for bits per character.
+            owner: what callbacks see as ``self.model``, with the attributes of
+                ``callbacks.Trainable``; this trainer if None.
+
+        Returns:
+            What was measured. ``loss`` is the mean over the epoch, while the model learns.
+
+        Raises:
+            NonFiniteError: a loss or gradient was infinite or NaN; the weights are those
+                before that step.
+        """
+        callbacks = list(callbacks)
+        check_plan(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
+        clock = Clock(seconds)
+        owner = owner or self
+        owner.stop_training = False
+        batcher = self._batcher(ids, batch_size, seq_len, initial_epoch)
+        steps = len(batcher) if batcher else 1
+        hooks = CallbackList(callbacks, owner, epochs=epochs, steps=steps)
+        run = _Run(owner, clock, hooks, valid_ids, chars_per_token)
+        with self._own_randomness(), _interruptible(run), hooks.training():
+            if isinstance(self.model, NGramModel):
+                self._count(self.model, ids, initial_epoch, run)
+            elif batcher is not None:
+                clock.start(None if epochs is None else (epochs - initial_epoch) * steps)
+                forward = distributed.wrap(self.model)
+                while not run.ended:
+                    self._epoch(batcher, forward, run)
+        return run.history
+
+    def _batcher(
+        self, ids: NDArray[Any], batch_size: int, seq_len: int, epoch: int
+    ) -> ContiguousBatcher | None:
+        if self.optimizer is None:  # a counting model
+            return None
+        rank, world_size = distributed.rank_and_world_size()
+        batcher = ContiguousBatcher(
+            _on_device(ids, self.device),
+            batch_size=batch_size,
+            seq_len=seq_len,
+            rank=rank,
+            world_size=world_size,
+        )
+        batcher.epoch = epoch
+        return batcher
+
+    def _epoch(self, batcher: ContiguousBatcher, forward: nn.Module, run: "_Run") -> None:
+        """Go over the text once, or until the time is up or somebody stops it; validate."""
+        epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
+        began = time.perf_counter()
+        hooks.call("on_epoch_begin", epoch, {})
+        self.model.train()
+        state: State = None
+        meter = Meter(self.device)
+        for k, (x, y) in enumerate(batcher):
+            hooks.call("on_train_batch_begin", k, {})
+            rate = self._set_rates(self.settings.factor(clock.progress))
+            if run.enters_new_quarter():
+                state = None
+            loss, state = self._step(forward, x, y, state)
+            meter.add(loss, x.numel())
+            clock.tick(x.numel())
+            logs = {
+                "loss": meter.mean,
+                "learning_rate": rate,
+                "progress": clock.progress,
+                "tokens_per_second": clock.speed,
+            }
+            hooks.call("on_train_batch_end", k, logs)
+            if not math.isfinite(meter.latest) and not run.ended:
+                raise NonFiniteError(
+                    f"The loss or its gradient is not finite at epoch {epoch + 1}, batch {k + 1}; "
+                    "the step was refused. A lower learning rate helps as a rule. "
+                    f"Received: loss {meter.latest}, learning rate {rate:g}"
+                )
+            if run.ended:
+                break
+        batcher.epoch = epoch + 1
+        logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token)
+        logs |= self._validate(run)
+        logs |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
+        run.history.append(epoch, logs)
+        hooks.call("on_epoch_end", epoch, logs)
+
+    def _step(
+        self, forward: nn.Module, x: torch.Tensor, y: torch.Tensor, state: State
+    ) -> tuple[torch.Tensor, State]:
+        """Learn from one batch; x, y: (B, T). Gives the loss, NaN if the step was refused."""
+        assert self.optimizer is not None
+        logits, state = forward(x.long(), detach(state))  # (B, T, V)
+        # Time first, as our models compute: flattening then copies nothing.
+        loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), y.long().t().flatten())
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = loss.detach()
+        if self.settings.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        # Asking a GPU would make it wait for us; there the loss is looked at twice a second.
+        if self.device.type == "cpu" and not math.isfinite(float(norm)):
+            return torch.tensor(math.nan), state
+        self.optimizer.step()
+        return loss.detach(), state
+
+    def _set_rates(self, factor: float) -> float:
+        assert self.optimizer is not None
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def _validate(self, run: "_Run") -> dict[str, float]:
+        if run.valid_ids is None:
+            return {}
+        run.hooks.call("on_test_begin", {})
+        began = time.perf_counter()
+        result = evaluate(self.model, run.valid_ids, chars_per_token=run.chars_per_token)
+        run.clock.reserve = time.perf_counter() - began
+        logs = {f"val_{name}": value for name, value in result.items()}
+        run.hooks.call("on_test_end", logs)
+        return logs
+
+    def _count(self, model: NGramModel, ids: NDArray[Any], epoch: int, run: "_Run") -> None:
+        """Let a counting model count: one epoch, no batches, no training loss."""
+        began = time.perf_counter()
+        run.hooks.call("on_epoch_begin", epoch, {})
+        model.count(ids)
+        logs = self._validate(run) | {"seconds": time.perf_counter() - began}
+        run.history.append(epoch, logs)
+        run.hooks.call("on_epoch_end", epoch, logs)
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Let the model's dropout draw from this trainer's generator."""
+        layers = [m for m in self.model.modules() if isinstance(m, LockedDropout)]
+        for layer in layers:
+            layer.generator = self.generator
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.generator = None
+
+
+def check_plan(
+    epochs: int | None,
+    time_budget: float | None,
+    batch_size: int | None,
+    seq_len: int | None,
+    initial_epoch: int,
+    callbacks: list[Callback],
+) -> None:
+    """Refuse arguments of ``fit`` that cannot be meant, before anything is done."""
+    if (epochs is None) == (time_budget is None):
+        raise ValueError(
+            "Say either how many epochs to train or for how long, not both. "
+            f"Received: epochs={epochs!r}, time={time_budget!r}"
+        )
+    if epochs is None:
+        check_number("minutes", time_budget, "above 0", lambda t: t > 0)
+        check_int("initial_epoch", initial_epoch, 0)
+    else:
+        check_int("initial_epoch", initial_epoch, 0, check_int("epochs", epochs, 1) - 1)
+    for name, size in (("batch_size", batch_size), ("seq_len", seq_len)):
+        if size is not None:
+            check_int(name, size, 1)
+    check_callbacks(callbacks)
+
+
+@dataclass
+class _Run:
+    """What one call of ``fit`` carries along."""
+
+    owner: Any
+    clock: Clock
+    hooks: CallbackList
+    valid_ids: NDArray[Any] | None
+    chars_per_token: float
+    history: History = field(default_factory=History)
+    interrupted: bool = False
+    quarter: int = 0
+
+    def enters_new_quarter(self) -> bool:
+        """Whether training has just begun its second, third or last quarter.
+
+        There the state starts afresh, as it does in each epoch: generation begins from no
+        state, and a training of one epoch or less would meet that at its first batch only.
+        """
+        before, self.quarter = self.quarter, int(4 * self.clock.progress)
+        return self.quarter != before
+
+    @property
+    def ended(self) -> bool:
+        """Whether training is over: done, interrupted, or stopped by a callback."""
+        if self.interrupted:
+            self.history.stopped_by = "interrupt"
+        elif self.owner.stop_training:
+            self.history.stopped_by = "callback"
+        return self.clock.progress >= 1 or self.history.stopped_by is not None
+
+
+@contextmanager
+def _interruptible(run: _Run) -> Iterator[None]:
+    """Let a first Ctrl-C end the run after the batch, and a second one interrupt at once.
+
+    Signals can be caught in the main thread only; elsewhere nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        if run.interrupted:
+            raise KeyboardInterrupt
+        run.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _on_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Move a text to the device as small integers; a batch is widened when it is used."""
+    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch can do little with these
+        ids = ids.astype(np.int32)
+    return torch.from_numpy(ids).to(device)
