@@ -26,11 +26,10 @@ from textrnn.errors import (
 )
 from textrnn.evaluation import evaluate, surprisals
 from textrnn.history import History
-from textrnn.models import MODELS, LanguageModel, NGramModel, build, kind_of
-from textrnn.models.base import ModuleStepper, describe, rebuild, to_arrays
+from textrnn.models import MODELS, LanguageModel, build, kind_of, stepper_of
+from textrnn.models.base import describe, rebuild, to_arrays
 from textrnn.optim import LearningRate, Schedule, Settings
 from textrnn.sampler import Speaker, Steps, read_model
-from textrnn.stepping import STEPPERS
 from textrnn.trainer import Trainer, check_plan
 from textrnn.vocab import LEVELS, Vocab
 
@@ -195,7 +194,7 @@ class TextGenerator(Speaker):
             "batch_size": batch_size or chosen["batch_size"],
             "seq_len": seq_len or chosen["seq_len"],
         }
-        headline = self._headline(model, len(ids), len(valid_ids), sizes)
+        headline = recipe.headline(model, len(ids), len(valid_ids), self.learning_rate, sizes)
         _log.info(headline)
         level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
         bars = [ProgressBar(headline, bar=level == 1)] if level else []
@@ -224,17 +223,6 @@ class TextGenerator(Speaker):
                 f"Received: a model with vocab_size={model.vocab_size}"
             )
         return model.to(self.device)
-
-    def _headline(
-        self, model: LanguageModel, tokens: int, valid_tokens: int, sizes: dict[str, int]
-    ) -> str:
-        config = ", ".join(f"{k}={v}" for k, v in model.config.items())
-        line = f"{type(model).__name__}({config}): {tokens:,} tokens to learn from, "
-        line += f"{valid_tokens:,} to validate on"
-        if parameters := sum(p.numel() for p in model.parameters()):
-            line += f"; {parameters:,} parameters on {self.device}, learning_rate="
-            line += f"{self.learning_rate:g}, " + ", ".join(f"{k}={v}" for k, v in sizes.items())
-        return line
 
     def evaluate(self, text: Text) -> dict[str, float]:
         """Measure how well the model predicts a text, over the whole of it, state carried.
@@ -354,9 +342,4 @@ class TextGenerator(Speaker):
 
     def _voice(self) -> tuple[Vocab, Steps]:
         vocab, model = self._fitted()
-        if isinstance(model, NGramModel):
-            return vocab, model.stepper
-        kind = kind_of(model)
-        if kind in STEPPERS:
-            return vocab, STEPPERS[kind](model.config, to_arrays(model))
-        return vocab, ModuleStepper(model, self.device)
+        return vocab, stepper_of(model)

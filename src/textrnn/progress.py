@@ -5,37 +5,67 @@ import time
 import torch
 
 _REFRESH = 0.5  # seconds between two looks at the loss on a device that works ahead of us
+_VALIDATION_COST = 0.4  # of a token, in tokens of training; a first guess until one was timed
+_STEPS_TO_TRUST = 10  # before the speed is believed
 
 
 class Clock:
-    """Says how far training is: by steps, or by time with the last validation kept in mind."""
+    """Says how far training is: by steps, or by time with the last validation kept in mind.
 
-    def __init__(self, seconds: float | None) -> None:
-        self.began = time.perf_counter()
-        self.seconds = seconds or 0.0
+    Args:
+        seconds: the time budget, from now; None if training goes by steps.
+        valid_tokens: the length of the validation text.
+
+    Attributes:
+        progress: in [0, 1]; it never goes back.
+        speed: tokens a second, validation not counted.
+    """
+
+    def __init__(self, seconds: float | None, valid_tokens: int = 0) -> None:
         self.progress = 0.0
-        self.reserve = 0.0  # seconds that validation takes
-        self.speed = 0.0  # tokens a second
-        self._steps: int | None = None
+        self.speed = 0.0
+        self._began = time.perf_counter()
+        self._seconds = seconds
+        self._valid_tokens = valid_tokens
+        self._reserve: float | None = None  # seconds that the last validation will take
+        self._paused = 0.0  # seconds that validation took
+        self._steps = 1
         self._done = 0
         self._tokens = 0
 
-    def start(self, steps: int | None) -> None:
-        """Begin to train, for a number of steps if there is no time budget."""
+    def start(self, steps: int) -> None:
+        """Begin to train; ``steps`` are planned, which matters if there is no time budget."""
         self._steps = steps
         self._started = time.perf_counter()
 
     def tick(self, tokens: int) -> None:
         """Note a step."""
         self._done += 1
-        self._tokens += tokens
         now = time.perf_counter()
-        self.speed = self._tokens / (now - self._started)
-        if self._steps is not None:
+        if self._done == 1:  # the first step is slow: kernels are chosen, memory is taken
+            self._started = now
+            self._paused = 0.0
+        else:
+            self._tokens += tokens
+            self.speed = self._tokens / max(now - self._started - self._paused, 1e-9)
+        if self._seconds is None:
             progress = self._done / self._steps
         else:
-            progress = (now - self.began) / max(self.seconds - self.reserve, 1e-9)
+            progress = (now - self._began) / (self._seconds - self._reserved(self._seconds))
         self.progress = min(1.0, max(self.progress, progress))
+
+    def _reserved(self, budget: float) -> float:
+        """Give the seconds to leave for the last validation, at most half of the budget."""
+        if self._reserve is not None:
+            return min(self._reserve, budget / 2)
+        if self._done < _STEPS_TO_TRUST:
+            return 0.0
+        return min(_VALIDATION_COST * self._valid_tokens / self.speed, budget / 2)
+
+    def validated(self, seconds: float) -> None:
+        """Note that validation took so long; the last one will take as long."""
+        self._reserve = seconds
+        self._paused += seconds
 
 
 class Meter:

@@ -36,3 +36,17 @@ def choose_training(tokens: int, device_type: str) -> dict[str, Any]:
     if device_type == "cpu":
         return {"batch_size": 16 if tokens < 300_000 else 32, "seq_len": 64, "learning_rate": 1e-2}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
+
+
+def headline(
+    model: Any, tokens: int, valid_tokens: int, learning_rate: float, sizes: dict[str, int]
+) -> str:
+    """Say in one line what was chosen: model, text, and how it is learnt."""
+    config = ", ".join(f"{name}={value}" for name, value in model.config.items())
+    line = f"{type(model).__name__}({config}): {tokens:,} tokens to learn from, "
+    line += f"{valid_tokens:,} to validate on"
+    if parameters := list(model.parameters()):
+        line += f"; {sum(p.numel() for p in parameters):,} parameters on {parameters[0].device}, "
+        line += f"learning_rate={learning_rate:g}, "
+        line += ", ".join(f"{name}={value}" for name, value in sizes.items())
+    return line

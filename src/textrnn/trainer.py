@@ -117,7 +117,7 @@ class Trainer:
         """
         callbacks = list(callbacks)
         check_plan(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
-        clock = Clock(seconds)
+        clock = Clock(seconds, 0 if valid_ids is None else len(valid_ids))
         owner = owner or self
         owner.stop_training = False
         batcher = self._batcher(ids, batch_size, seq_len, initial_epoch)
@@ -128,7 +128,7 @@ class Trainer:
             if isinstance(self.model, NGramModel):
                 self._count(self.model, ids, initial_epoch, run)
             elif batcher is not None:
-                clock.start(None if epochs is None else (epochs - initial_epoch) * steps)
+                clock.start(steps * ((epochs or 0) - initial_epoch))
                 forward = distributed.wrap(self.model)
                 while not run.ended:
                     self._epoch(batcher, forward, run)
@@ -219,7 +219,7 @@ class Trainer:
         run.hooks.call("on_test_begin", {})
         began = time.perf_counter()
         result = evaluate(self.model, run.valid_ids, chars_per_token=run.chars_per_token)
-        run.clock.reserve = time.perf_counter() - began
+        run.clock.validated(time.perf_counter() - began)
         logs = {f"val_{name}": value for name, value in result.items()}
         run.hooks.call("on_test_end", logs)
         return logs

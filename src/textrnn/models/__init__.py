@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from textrnn.models.base import LanguageModel
+from textrnn.models.base import LanguageModel, ModuleStepper, to_arrays
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
+from textrnn.stepping import STEPPERS, Stepper
 
 __all__ = [
     "MODELS",
@@ -17,6 +18,7 @@ __all__ = [
     "RNNModel",
     "build",
     "kind_of",
+    "stepper_of",
 ]
 
 MODELS: dict[str, type[LanguageModel]] = {
@@ -60,3 +62,13 @@ def build(
     model.reset_parameters(generator)
     built: LanguageModel = model
     return built
+
+
+def stepper_of(model: LanguageModel) -> Stepper | ModuleStepper:
+    """Give what steps this model: NumPy for our families, its own module for any other."""
+    if isinstance(model, NGramModel):
+        return model.stepper
+    kind = kind_of(model)
+    if kind in STEPPERS:
+        return STEPPERS[kind](model.config, to_arrays(model))
+    return ModuleStepper(model)

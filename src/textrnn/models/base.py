@@ -78,8 +78,9 @@ class ModuleStepper:
     the model's own.
     """
 
-    def __init__(self, model: LanguageModel, device: torch.device) -> None:
-        self.model, self.device = model, device
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
         """Read one token (N,) of each text; give logits (N, V) and the state."""

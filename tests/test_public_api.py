@@ -1,0 +1,85 @@
+"""The shop front: what textrnn exports, and that looking at it costs nothing."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import textrnn
+from textrnn.callbacks import Callback
+from textrnn.errors import TextRNNError
+
+NAMES = [name for name in textrnn.__all__ if name != "__version__"]
+
+
+def test_all_is_sorted_and_complete():
+    """__all__ is sorted, lists each name once, and is what dir() and the lazy table hold."""
+    assert textrnn.__all__ == sorted(set(textrnn.__all__))
+    assert sorted(textrnn._HOME) == sorted(NAMES)
+    assert dir(textrnn) == textrnn.__all__
+
+
+def test_type_checkers_see_the_same_names():
+    """The imports written for type checkers are those that __getattr__ makes."""
+    import ast
+
+    tree = ast.parse(Path(textrnn.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen == textrnn._HOME
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_names_have_docstrings_of_their_own(name):
+    """Every public class and function says what it is for, and so do its public methods."""
+    thing = getattr(textrnn, name)
+    assert thing.__doc__
+    if inspect.isclass(thing):
+        for method, function in vars(thing).items():
+            if not method.startswith("_") and callable(function):
+                assert inspect.getdoc(function), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_api_page_lists_every_public_name(name):
+    """docs/api.md documents each name of __all__."""
+    root = Path(textrnn.__file__).parents[2]
+    assert f"::: textrnn.{name}\n" in (root / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_all_errors_and_callbacks_are_exported():
+    """Whatever a user may want to catch or subclass is at the top level."""
+    import textrnn.callbacks
+    import textrnn.errors
+
+    errors = {c.__name__ for c in vars(textrnn.errors).values() if inspect.isclass(c)}
+    errors = {n for n in errors if issubclass(getattr(textrnn.errors, n, str), TextRNNError)}
+    callbacks = {
+        n
+        for n in textrnn.callbacks.__all__
+        if issubclass(getattr(textrnn.callbacks, n), Callback) and n != "ProgressBar"
+    }
+    assert errors | callbacks <= set(NAMES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """A misspelt name fails as it does in any module."""
+    with pytest.raises(AttributeError, match="has no attribute 'TextGenerators'"):
+        textrnn.TextGenerators  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import textrnn",
+        "from textrnn import load_sampler, Vocab, ContiguousBatcher, DataError",
+        "import textrnn.cli",
+        "import textrnn.datasets",
+    ],
+)
+def test_import_without_torch(code):
+    """Importing textrnn, its command line or its NumPy side does not import torch."""
+    check = f"{code}\nimport sys\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True)
