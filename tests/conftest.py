@@ -8,6 +8,8 @@ from textrnn.datasets import load_human_numbers
 from textrnn.models import MODELS
 from textrnn.vocab import Vocab
 
+torch.set_num_threads(1)  # the models are tiny: waiting for each other would cost the most
+
 SMALL = {
     "ngram": {"order": 3},
     "rnn": {"embedding_dim": 5, "hidden_size": 16, "num_layers": 2},

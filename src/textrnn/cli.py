@@ -1,6 +1,7 @@
 """The command line: a thin reader of the facade."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal may not know every character of a text
             stream.reconfigure(errors="backslashreplace")
-    args = _parser().parse_args(argv)
+    args, rest = _parser().parse_known_args(argv)
+    if len(rest) == 1 and args.run is _generate and not rest[0].startswith("-"):
+        args.prompt, rest = rest[0], []  # argparse gives up on a prompt that follows the options
+    if rest:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         status: int = args.run(args)
         return status
@@ -121,12 +126,22 @@ def _decode(data: bytes) -> str:
         ) from None
 
 
+def _check_output(path: str) -> None:
+    """Find out before training, not after it, that the model cannot be saved there."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no folder to save the model in", folder)
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, "The model cannot be saved over a folder", path)
+
+
 def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
     from textrnn.evaluation import metrics, ngram_baseline
     from textrnn.generator import TextGenerator
 
+    _check_output(args.output)
     text = load_python_docs()
     print(f"The text: Python's language reference, {len(text):,} characters.\n")
     gen = TextGenerator(seed=0)
@@ -156,6 +171,7 @@ def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.generator import TextGenerator
 
+    _check_output(args.output)
     names = ("hidden_size", "num_layers", "dropout", "order")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -187,7 +203,7 @@ def _generate(args: argparse.Namespace) -> int:
     }
     settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)
-    if args.num_return_sequences > 1:
+    if args.num_return_sequences != 1:
         n = args.num_return_sequences
         texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
         print("\n----\n".join(texts))
@@ -210,15 +226,14 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     from textrnn.sampler import read_model
 
-    header, vocab, tensors = read_model(args.model)
+    header, vocab, history, tensors = read_model(args.model)
     print(f"kind            {header['kind']}")
     for name, value in header["model"].items():
         print(f"{name:<16}{value}")
     print(f"vocabulary      {len(vocab)} symbols, level {vocab.level}")
     print(f"numbers         {sum(tensor.size for tensor in tensors.values()):,} in the tensors")
-    history = header["history"]["history"]
-    print(f"epochs          {len(header['history']['epoch'])}")
+    print(f"epochs          {len(history)}")
     for name in ("loss", "val_loss", "val_bits_per_char"):
-        if name in history:
-            print(f"{name:<16}{float(history[name][-1]):.4f}  (of the last epoch)")
+        if values := history.history.get(name):
+            print(f"{name:<16}{values[-1]:.4f}  (of the last epoch)")
     return 0

@@ -6,11 +6,16 @@ sha256 and keeps it in a cache.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from textrnn.errors import DataError, check_number
 
 Text = str | Path | Iterable[str | Path]
 """What ``fit`` and ``evaluate`` take: a text, a file, or documents."""
+
+Tokens = TypeVar("Tokens", str, NDArray[Any])
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -59,39 +64,38 @@ def read_text(text: Text) -> str:
             f"Received: {type(text).__name__} {text!r:.60}"
         )
     if not result:
-        raise DataError(f"The text is empty. Received: {text!r:.60}")
+        raise DataError(f"The text is empty. Received: {text!r:.300}")
     return result
 
 
-def split_text(text: str, validation_split: float, validation_data: Text | None) -> tuple[str, str]:
+def split(
+    tokens: Tokens, validation_split: float, validation: Tokens | None = None
+) -> tuple[Tokens, Tokens]:
     """Split a text for training and validation: the validation text is the end of it.
 
     Args:
-        text: the whole text.
-        validation_split: the part kept for validation, in [0, 1).
-        validation_data: a text for validation instead; then all of ``text`` is for training.
+        tokens: a whole text: a ``str`` or an array of ids.
+        validation_split: the part kept for validation, in [0, 1); 0 for none.
+        validation: a text for validation instead; then all of ``tokens`` is for training.
 
     Returns:
-        The two texts; the second is empty if there is no validation.
+        The two parts; the second is empty if there is no validation.
 
     Raises:
-        DataError: one of them would have fewer than two characters.
+        DataError: one of them would have fewer than two tokens.
 
-    >>> split_text("abcdefghij", 0.2, None)
+    >>> split("abcdefghij", 0.2)
     ('abcdefgh', 'ij')
     """
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
-    if validation_data is not None:
-        train, valid = text, read_text(validation_data)
-    else:
-        cut = int(len(text) * (1 - validation_split))
-        train, valid = text[:cut], text[cut:]
-    wanted = validation_split > 0 or validation_data is not None
+    cut = int(len(tokens) * (1 - validation_split))
+    train, valid = (tokens[:cut], tokens[cut:]) if validation is None else (tokens, validation)
+    wanted = validation_split > 0 or validation is not None
     if len(train) < 2 or (wanted and len(valid) < 2):
         raise DataError(
-            "Training and validation need at least 2 characters each; choose another "
+            "Training and validation need at least 2 tokens each; choose another "
             "`validation_split` (0 is none), or a longer text. "
-            f"Received: {len(train)} characters for training, {len(valid)} for validation"
+            f"Received: {len(train)} tokens for training, {len(valid)} for validation"
         )
     return train, valid
 

@@ -23,6 +23,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
+import numpy as np
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -106,9 +108,12 @@ def check_number(name: str, value: object, allowed: str, test: Callable[[float],
         allowed: the range in words, such as ``"in (0, 1]"``.
         test: true for the numbers in that range; NaN and infinities never pass.
     """
-    if isinstance(value, bool | str | bytes) or not hasattr(type(value), "__float__"):
+    if isinstance(value, bool | np.bool_ | str | bytes) or not hasattr(type(value), "__float__"):
         raise TypeError(f"`{name}` must be a number {allowed}. Received: {value!r}")
-    number = float(value)  # type: ignore[arg-type]
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # a huge int
+        number = math.inf
     if not math.isfinite(number) or not test(number):
         raise ValueError(f"`{name}` must be a number {allowed}. Received: {value!r}")
     return number
@@ -127,7 +132,9 @@ def check_keywords(owner: str, names: Iterable[str], allowed: Iterable[str]) -> 
 
 def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Make a misspelt keyword of ``function`` an error that names the nearest right one."""
-    allowed = [name for name in inspect.signature(function).parameters if name != "self"]
+    allowed = [
+        name for name in inspect.signature(function).parameters if name not in ("self", "cls")
+    ]
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from textrnn.errors import DataError
+from textrnn.errors import DataError, check_int
 from textrnn.models.base import LanguageModel
 from textrnn.models.ngram import NGramModel
 
@@ -34,7 +34,7 @@ def metrics(loss: float, chars_per_token: float = 1.0) -> dict[str, float]:
     return {
         "loss": loss,
         "bits_per_char": loss / math.log(2) / chars_per_token,
-        "perplexity": math.exp(loss) if loss < 700 else math.inf,
+        "perplexity": math.inf if loss >= 700 else math.exp(loss),
     }
 
 
@@ -85,7 +85,7 @@ def surprisals(model: LanguageModel, ids: NDArray[Any]) -> NDArray[np.float32]:
     Returns:
         (N - 1,) float32, nats; entry i is about ``ids[i + 1]``.
     """
-    result = np.empty(len(ids) - 1, dtype=np.float32)
+    result = np.empty(max(len(ids) - 1, 0), dtype=np.float32)
     for losses, counts, positions in _read(model, ids, None):
         result[positions[counts].cpu().numpy()] = losses[counts].cpu().numpy()
     return result
@@ -120,6 +120,8 @@ def _read(
     Part s of S reads the n + W tokens from s * n on; its first W scores count only for s = 0.
     """
     targets = len(ids) - 1
+    if seq_len is not None:
+        check_int("seq_len", seq_len, 1)
     if targets < 1:
         raise DataError(f"Evaluation needs at least two tokens. Received: {targets + 1}")
     s = min(_STREAMS, max(1, targets // (8 * _WARM_UP)))

@@ -14,7 +14,7 @@ from torch import nn
 
 from textrnn import recipe, saving
 from textrnn.callbacks import Callback, ProgressBar
-from textrnn.datasets import Text, read_text, split_text
+from textrnn.datasets import Text, read_text, split
 from textrnn.device import pick_device
 from textrnn.errors import (
     NotFittedError,
@@ -76,13 +76,14 @@ class TextGenerator(Speaker):
         **model_args: Any,
     ) -> None:
         check_choice("level", level, LEVELS)
+        own = ("level", "device", "seed")
         if isinstance(model, LanguageModel):
-            check_keywords("TextGenerator(model=<an instance>)", model_args, [])
+            check_keywords("TextGenerator(model=<an instance>)", model_args, own)
             self.model: LanguageModel | None = model
         else:
             check_choice("model", model, MODELS)
             _, *allowed = inspect.signature(MODELS[model]).parameters
-            check_keywords(f'TextGenerator("{model}")', model_args, allowed)
+            check_keywords(f'TextGenerator("{model}")', model_args, [*own, *allowed])
             self.model = None
         if seed is not None:
             check_int("seed", seed, 0, 2**63 - 1)
@@ -160,8 +161,8 @@ class TextGenerator(Speaker):
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: number of the first epoch, to go on counting after an earlier ``fit``.
-            verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch; "auto" is 1
-                in a terminal and 2 elsewhere. All of it goes to standard error.
+            verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch, both to
+                standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
         Returns:
             The ``History``: for each epoch ``loss`` and ``val_loss`` (nats per token),
@@ -175,41 +176,47 @@ class TextGenerator(Speaker):
         began = time.perf_counter()
         if epochs is None and minutes is None:
             epochs = recipe.EPOCHS
-        callbacks = list(callbacks or ())
+        callbacks = () if callbacks is None else callbacks
         check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, ("auto", 0, 1, 2))
-        train_text, valid_text = split_text(read_text(text), validation_split, validation_data)
-        vocab = self.vocab or Vocab.from_text(
-            train_text + valid_text, self.level, **recipe.choose_vocab(self.level)
+        text = read_text(text)
+        valid_text = None if validation_data is None else read_text(validation_data)
+        joint = "" if self.level == "char" else "\n"  # two words must not become one
+        whole = text if valid_text is None else text + joint + valid_text
+        vocab = self.vocab or Vocab.from_text(whole, self.level, **recipe.choose_vocab(self.level))
+        ids, valid_ids = split(
+            all_ids := vocab.encode(text),
+            validation_split,
+            None if valid_text is None else vocab.encode(valid_text),
         )
-        ids, valid_ids = vocab.encode(train_text), vocab.encode(valid_text)
         model = self._prepare(vocab, len(ids))
         chosen = recipe.choose_training(len(ids), self.device.type)
         if self._trainer is None:
-            rate = chosen["learning_rate"]
-            settings = Settings(**{"learning_rate": rate, **self._settings})
+            settings = Settings(**{"learning_rate": chosen["learning_rate"], **self._settings})
             self._trainer = Trainer(model, settings, seed=self.seed)
         self.vocab, self.model = vocab, model
-        sizes = {
-            "batch_size": batch_size or chosen["batch_size"],
-            "seq_len": seq_len or chosen["seq_len"],
-        }
+        batch_size, seq_len = batch_size or chosen["batch_size"], seq_len or chosen["seq_len"]
+        sizes = {"batch_size": batch_size, "seq_len": seq_len}
         headline = recipe.headline(model, len(ids), len(valid_ids), self.learning_rate, sizes)
         _log.info(headline)
         level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
         bars = [ProgressBar(headline, bar=level == 1)] if level else []
-        self.history = self._trainer.fit(
+        ratio = valid_ratio = len(text) / len(all_ids)
+        if valid_text is not None:
+            valid_ratio = len(valid_text) / len(valid_ids)
+        self.history = History()
+        return self._trainer.fit(
             ids,
             valid_ids if len(valid_ids) else None,
             epochs=epochs,
-            seconds=None if minutes is None else 60 * minutes - (time.perf_counter() - began),
+            seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
             callbacks=[*bars, *callbacks],
             initial_epoch=initial_epoch,
-            chars_per_token=len(train_text) / len(ids),
+            chars_per_token=(ratio, valid_ratio),
             owner=self,
+            history=self.history,
             **sizes,
         )
-        return self.history
 
     def _prepare(self, vocab: Vocab, tokens: int) -> LanguageModel:
         """Give the model that is there, or build the one that was asked for."""
@@ -308,7 +315,7 @@ class TextGenerator(Speaker):
             CorruptModelError: the file is damaged.
             OSError: it cannot be read.
         """
-        header, vocab, tensors = read_model(path)
+        header, vocab, history, tensors = read_model(path)
         kind = header["kind"]
         if model_class is None and kind not in MODELS:
             raise UnsupportedFormatError(
@@ -318,7 +325,7 @@ class TextGenerator(Speaker):
         model = rebuild(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, level=vocab.level, device=device)
         gen.vocab, gen.model = vocab, model.to(gen.device)
-        gen.history = History.from_config(header["history"])
+        gen.history = history
         return gen
 
     @property

@@ -96,8 +96,9 @@ class Settings:
             check_number("clip_norm", self.clip_norm, "above 0", lambda norm: norm > 0)
         if not callable(self.schedule):
             check_choice("schedule", self.schedule, SCHEDULES)
-        if not isinstance(self.learning_rate, slice | Sequence | Mapping):
-            _rate(self.learning_rate)
+        spec = self.learning_rate
+        if isinstance(spec, str) or not isinstance(spec, slice | Sequence | Mapping):
+            _rate(spec)
 
     def factor(self, progress: float) -> float:
         """Give the schedule's factor of the learning rate, for progress in [0, 1]."""
@@ -124,7 +125,7 @@ def learning_rates(spec: LearningRate, groups: Sequence[str]) -> dict[str, float
     if isinstance(spec, slice):
         last = len(groups) - 1
         if spec.start is None:
-            rates = [spec.stop / 10] * last + [spec.stop]
+            rates = [_rate(spec.stop) / 10] * last + [spec.stop]
         else:
             lo, hi = _rate(spec.start), _rate(spec.stop)
             rates = [round(lo * (hi / lo) ** (i / max(last, 1)), 15) for i in range(last + 1)]

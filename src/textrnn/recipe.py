@@ -24,7 +24,7 @@ def choose_model(tokens: int, vocab_size: int) -> dict[str, Any]:
         "embedding_dim": min(vocab_size, 64 if vocab_size <= 1000 else 128),
         "hidden_size": 256 if tokens < 3_000_000 else 384,
         "num_layers": 1,
-        "dropout": 0.3 if tokens < 300_000 else 0.1,
+        "dropout": 0.5 if tokens < 300_000 else 0.1,
     }
 
 

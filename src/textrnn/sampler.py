@@ -16,6 +16,7 @@ from textrnn.errors import (
     check_int,
     named_arguments,
 )
+from textrnn.history import History
 from textrnn.sampling import Sampling
 from textrnn.stepping import STEPPERS
 from textrnn.vocab import Vocab
@@ -153,7 +154,7 @@ def load_sampler(path: str | Path) -> Sampler:
         CorruptModelError: the file is damaged.
         OSError: it cannot be read.
     """
-    header, vocab, tensors = read_model(path)
+    header, vocab, _, tensors = read_model(path)
     kind = header["kind"]
     if kind not in STEPPERS:
         raise UnsupportedFormatError(
@@ -178,18 +179,21 @@ def load_sampler(path: str | Path) -> Sampler:
     return Sampler(vocab, stepper, header)
 
 
-def read_model(path: str | Path) -> tuple[dict[str, Any], Vocab, dict[str, NDArray[Any]]]:
-    """Read a model file: its header with the keys a model needs, vocabulary, and tensors."""
+def read_model(
+    path: str | Path,
+) -> tuple[dict[str, Any], Vocab, History, dict[str, NDArray[Any]]]:
+    """Read a model file: its header with the keys a model needs, and what that describes."""
     header, tensors = saving.load(path)
     try:
         kind, config, vocab = header["kind"], header["model"], Vocab.from_config(header["vocab"])
+        history = History.from_config(header["history"]) if "history" in header else History()
         if not isinstance(kind, str) or config["vocab_size"] != len(vocab):
             raise VocabError(f"{len(vocab)} symbols for a {kind} model {config}")
-    except (KeyError, TypeError, VocabError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CorruptModelError(
             f"The file's header does not describe a model ({error!r:.200}). Received: {str(path)!r}"
         ) from None
-    return header, vocab, tensors
+    return header, vocab, history, tensors
 
 
 class _Writer:
@@ -251,9 +255,11 @@ class _Writer:
 def _check_stops(stop_strings: str | Iterable[str] | None) -> tuple[str, ...]:
     if stop_strings is None:
         return ()
-    stops = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)
+    if isinstance(stop_strings, str):
+        stop_strings = (stop_strings,)
+    stops = tuple(stop_strings) if isinstance(stop_strings, Iterable) else (stop_strings,)
     if not all(isinstance(stop, str) and stop for stop in stops):
-        raise ValueError(
+        raise (ValueError if "" in stops else TypeError)(
             f"`stop_strings` must be a non-empty str or several of them. Received: {stop_strings!r}"
         )
     return stops

@@ -118,8 +118,11 @@ class Sampling:
             values = logits[seen]
             penalty = self.repetition_penalty
             logits[seen] = np.where(values > 0, values / penalty, values * penalty)
-        if self.banned and len(self.banned) < len(logits):
-            logits[list(self.banned)] = -np.inf
+        banned = list(self.banned) if len(self.banned) < len(logits) else []
+        logits[banned] = -np.inf
+        if logits.max() == -np.inf:  # nothing is possible: then all that is allowed is
+            logits[:] = 0
+            logits[banned] = -np.inf
         return logits
 
 

@@ -96,11 +96,14 @@ class RNNStepper(_RecurrentStepper):
 
     gates = 1
 
+    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        self.relu = _choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
+        super().__init__(config, tensors)
+
     def _cell(
         self, x: NDArray[Any], r: NDArray[Any], h: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
-        relu = self.config["nonlinearity"] == "relu"
-        return (np.maximum(x + r, 0) if relu else np.tanh(x + r),)
+        return (np.maximum(x + r, 0) if self.relu else np.tanh(x + r),)
 
 
 class GRUStepper(_RecurrentStepper):
@@ -144,7 +147,11 @@ class NGramStepper(Stepper):
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.vocab_size, self.order = config["vocab_size"], config["order"]
-        self.smoothing = config["smoothing"]
+        self.smoothing = _choice(config["smoothing"], ("witten_bell", None))
+        if self.order < 1:
+            raise CorruptModelError(
+                f"The config of an n-gram has an order from 1. Received: {self.order!r}"
+            )
         self.levels = [self._level(tensors, k) for k in range(self.order)]
         self.totals = [
             np.add.reduceat(counts, starts[:-1]) if len(counts) else np.zeros(1, dtype=np.int64)
@@ -152,8 +159,10 @@ class NGramStepper(Stepper):
         ]
 
     def _level(self, tensors: Tensors, k: int) -> tuple[NDArray[Any], ...]:
-        names = ("contexts", "starts", "tokens", "counts")
-        contexts, starts, tokens, counts = (_take(tensors, f"levels.{k}.{n}", None) for n in names)
+        contexts = _take(tensors, f"levels.{k}.contexts", None, np.int64)
+        starts = _take(tensors, f"levels.{k}.starts", None, np.int64)
+        tokens = _take(tensors, f"levels.{k}.tokens", None, np.int32)
+        counts = _take(tensors, f"levels.{k}.counts", None, np.int32)
         if not len(starts):  # nothing was counted
             starts = np.zeros(1, dtype=np.int64)
         whole = (
@@ -235,17 +244,31 @@ STEPPERS: dict[str, type[Stepper]] = {
 """The stepper of each family, by the family's name."""
 
 
-def _take(tensors: Tensors, name: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
+def _take(
+    tensors: Tensors, name: str, shape: tuple[int, ...] | None, dtype: type = np.float32
+) -> NDArray[Any]:
     """Give a tensor by name, of a known shape; None stands for a table of any length."""
     array = tensors.get(name)
-    if array is None or (array.shape != shape if shape is not None else array.ndim != 1):
-        expected = shape if shape is not None else "one-dimensional"
-        received = None if array is None else array.shape
+    if array is None or array.shape != (shape or (array.size,)):
         raise CorruptModelError(
             f"The model's tensor {name!r} must have the shape that its config implies. "
-            f"Expected: {expected}. Received: {received}"
+            f"Expected: {shape or 'one-dimensional'}. "
+            f"Received: {None if array is None else array.shape}"
+        )
+    if array.dtype != dtype:
+        raise CorruptModelError(
+            f"The model's tensor {name!r} must have the dtype {dtype.__name__}. "
+            f"Received: {array.dtype}"
         )
     return array
+
+
+def _choice(value: Any, options: tuple[Any, ...]) -> Any:
+    if value not in options:
+        raise CorruptModelError(
+            f"The model's config must have one of {options}. Received: {value!r}"
+        )
+    return value
 
 
 def _times(h: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,9 @@ class Trainer:
         seq_len: int = 64,
         callbacks: Iterable[Callback] = (),
         initial_epoch: int = 0,
-        chars_per_token: float = 1.0,
+        chars_per_token: tuple[float, float] = (1.0, 1.0),
         owner: Any = None,
+        history: History | None = None,
     ) -> History:
         """Train, for a number of epochs or for a time.
 
@@ -104,9 +105,11 @@ class Trainer:
             seq_len: tokens a row goes on in a batch, and gradients flow back.
             callbacks: called as in Keras.
             initial_epoch: the number of the first epoch.
-            chars_per_token: mean length of a token, for bits per character.
+            chars_per_token: mean length of a token in the text in training and in the one for
+                validation, for bits per character.
             owner: what callbacks see as ``self.model``, with the attributes of
                 ``callbacks.Trainable``; this trainer if None.
+            history: where the measurements go; a new one if None.
 
         Returns:
             What was measured. ``loss`` is the mean over the epoch, while the model learns.
@@ -115,7 +118,6 @@ class Trainer:
             NonFiniteError: a loss or gradient was infinite or NaN; the weights are those
                 before that step.
         """
-        callbacks = list(callbacks)
         check_plan(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
         clock = Clock(seconds, 0 if valid_ids is None else len(valid_ids))
         owner = owner or self
@@ -123,8 +125,15 @@ class Trainer:
         batcher = self._batcher(ids, batch_size, seq_len, initial_epoch)
         steps = len(batcher) if batcher else 1
         hooks = CallbackList(callbacks, owner, epochs=epochs, steps=steps)
-        run = _Run(owner, clock, hooks, valid_ids, chars_per_token)
-        with self._own_randomness(), _interruptible(run), hooks.training():
+        run = _Run(
+            owner,
+            clock,
+            hooks,
+            valid_ids,
+            chars_per_token,
+            History() if history is None else history,
+        )
+        with self._training_mode(), _interruptible(run), hooks.training():
             if isinstance(self.model, NGramModel):
                 self._count(self.model, ids, initial_epoch, run)
             elif batcher is not None:
@@ -132,6 +141,10 @@ class Trainer:
                 forward = distributed.wrap(self.model)
                 while not run.ended:
                     self._epoch(batcher, forward, run)
+        if run.interrupted:
+            run.history.stopped_by = "interrupt"
+        elif owner.stop_training:
+            run.history.stopped_by = "callback"
         return run.history
 
     def _batcher(
@@ -155,7 +168,6 @@ class Trainer:
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
         began = time.perf_counter()
         hooks.call("on_epoch_begin", epoch, {})
-        self.model.train()
         state: State = None
         meter = Meter(self.device)
         for k, (x, y) in enumerate(batcher):
@@ -182,7 +194,7 @@ class Trainer:
             if run.ended:
                 break
         batcher.epoch = epoch + 1
-        logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token)
+        logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token[0])
         logs |= self._validate(run)
         logs |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
         run.history.append(epoch, logs)
@@ -198,11 +210,12 @@ class Trainer:
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), y.long().t().flatten())
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = loss.detach()
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.settings.clip_norm is not None:
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+            nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_norm, norm)
         # Asking a GPU would make it wait for us; there the loss is looked at twice a second.
-        if self.device.type == "cpu" and not math.isfinite(float(norm)):
+        if self.device.type == "cpu" and not math.isfinite(float(norm) + float(loss.detach())):
             return torch.tensor(math.nan), state
         self.optimizer.step()
         return loss.detach(), state
@@ -218,7 +231,7 @@ class Trainer:
             return {}
         run.hooks.call("on_test_begin", {})
         began = time.perf_counter()
-        result = evaluate(self.model, run.valid_ids, chars_per_token=run.chars_per_token)
+        result = evaluate(self.model, run.valid_ids, chars_per_token=run.chars_per_token[1])
         run.clock.validated(time.perf_counter() - began)
         logs = {f"val_{name}": value for name, value in result.items()}
         run.hooks.call("on_test_end", logs)
@@ -234,14 +247,16 @@ class Trainer:
         run.hooks.call("on_epoch_end", epoch, logs)
 
     @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Let the model's dropout draw from this trainer's generator."""
+    def _training_mode(self) -> Iterator[None]:
+        """Switch dropout on, drawing from this trainer's generator, and off again."""
         layers = [m for m in self.model.modules() if isinstance(m, LockedDropout)]
         for layer in layers:
             layer.generator = self.generator
+        self.model.train()
         try:
             yield
         finally:
+            self.model.eval()
             for layer in layers:
                 layer.generator = None
 
@@ -252,7 +267,7 @@ def check_plan(
     batch_size: int | None,
     seq_len: int | None,
     initial_epoch: int,
-    callbacks: list[Callback],
+    callbacks: object,
 ) -> None:
     """Refuse arguments of ``fit`` that cannot be meant, before anything is done."""
     if (epochs is None) == (time_budget is None):
@@ -279,8 +294,8 @@ class _Run:
     clock: Clock
     hooks: CallbackList
     valid_ids: NDArray[Any] | None
-    chars_per_token: float
-    history: History = field(default_factory=History)
+    chars_per_token: tuple[float, float]
+    history: History
     interrupted: bool = False
     quarter: int = 0
 
@@ -296,11 +311,7 @@ class _Run:
     @property
     def ended(self) -> bool:
         """Whether training is over: done, interrupted, or stopped by a callback."""
-        if self.interrupted:
-            self.history.stopped_by = "interrupt"
-        elif self.owner.stop_training:
-            self.history.stopped_by = "callback"
-        return self.clock.progress >= 1 or self.history.stopped_by is not None
+        return self.clock.progress >= 1 or self.interrupted or self.owner.stop_training
 
 
 @contextmanager

@@ -262,6 +262,10 @@ class Vocab:
                 "`ids` must be a flat list or array of whole numbers. "
                 f"Received: shape {array.shape}, dtype {array.dtype}"
             )
+        if after is not None and not 0 <= after < len(self):
+            raise UnknownTokenError(
+                f"`after` must be an id from 0 to {len(self) - 1}. Received: {after!r}"
+            )
         outside = (array < 0) | (array >= len(self))
         if outside.any():
             index = int(outside.argmax())

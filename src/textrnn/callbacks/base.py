@@ -10,8 +10,8 @@ A callback sees the generator as ``self.model`` and the measurements so far as `
 Setting ``self.model.stop_training = True`` ends training after the batch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,14 +81,13 @@ class Callback:
         """Run after validation; ``logs`` has ``val_loss`` and its kin."""
 
 
-def check_callbacks(callbacks: Iterable[object]) -> None:
-    """Raise ``TypeError`` unless all of them are callbacks."""
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                "`callbacks` must be a list of Callback objects, such as EarlyStopping(). "
-                f"Received: {callback!r:.80}"
-            )
+def check_callbacks(callbacks: object) -> None:
+    """Raise ``TypeError`` unless this is a list (or another collection) of callbacks."""
+    if not isinstance(callbacks, Collection) or not all(isinstance(c, Callback) for c in callbacks):
+        raise TypeError(
+            "`callbacks` must be a list of Callback objects, such as [EarlyStopping()]. "
+            f"Received: {callbacks!r:.80}"
+        )
 
 
 class CallbackList:
@@ -107,12 +106,12 @@ class CallbackList:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Run ``on_train_begin`` before and ``on_train_end`` after, also after an exception."""
-        self.call("on_train_begin", {})
-        try:
+        """Run ``on_train_begin`` before and every ``on_train_end`` after, whatever happens."""
+        with ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.on_train_end, {})
+            self.call("on_train_begin", {})
             yield
-        finally:
-            self.call("on_train_end", {})
 
 
 class LambdaCallback(Callback):

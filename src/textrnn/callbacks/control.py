@@ -12,13 +12,14 @@ from textrnn.errors import NonFiniteError, check_choice, check_int, check_number
 class _Monitor:
     """Watches one quantity in the logs and remembers its best value; NaN is never best."""
 
-    def __init__(self, name: str, mode: str, min_delta: float, best: float | None) -> None:
+    def __init__(self, name: str, mode: str, min_delta: float, baseline: float | None) -> None:
         check_choice("mode", mode, ("auto", "min", "max"))
         check_number("min_delta", min_delta, "of at least 0", lambda d: d >= 0)
         self.name = name
         self.sign = -1 if mode == "max" or (mode == "auto" and "accuracy" in name) else 1
         self.min_delta = min_delta
-        self.best = self.sign * math.inf if best is None else best
+        self.baseline = self.sign * math.inf if baseline is None else baseline
+        self.best = self.baseline
 
     def improved(self, logs: Logs) -> bool:
         """Say whether the logs hold a new best value, and keep it if so."""
@@ -69,6 +70,11 @@ class EarlyStopping(Callback):
         self.patience = check_int("patience", patience, 0)
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = check_int("start_from_epoch", start_from_epoch, 0)
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget an earlier training."""
+        self.monitor.best = self.monitor.baseline
         self.stopped_epoch: int | None = None
         self.best_epoch: int | None = None
         self._waited = 0
@@ -182,6 +188,11 @@ class ReduceLROnPlateau(Callback):
         self.patience = check_int("patience", patience, 0)
         self.cooldown = check_int("cooldown", cooldown, 0)
         self.min_lr = check_number("min_lr", min_lr, "of at least 0", lambda r: r >= 0)
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget an earlier training."""
+        self.monitor.best = self.monitor.baseline
         self._waited = 0
         self._cooling = 0
 

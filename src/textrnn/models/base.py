@@ -137,8 +137,9 @@ def rebuild(
         with torch.device("meta"):
             model = cls(**config)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
         raise CorruptModelError(
-            f"{cls.__name__} cannot be built with the file's config ({error}). "
+            f"{cls.__name__} cannot be built with the file's config ({reason:.200}). "
             f"Received: {dict(config)!r:.200}"
         ) from None
     restore(model, tensors)

@@ -85,7 +85,9 @@ class NGramModel(LanguageModel):
         """Give the model of a lower order that these counts hold, without counting again."""
         check_int("order", order, 1, self.config["order"])
         model = NGramModel(self.vocab_size, order=order, smoothing=self.config["smoothing"])
-        model.levels = self.levels[:order]
+        for new, old in zip(model.levels, self.levels, strict=False):
+            for name, tensor in old.named_buffers():
+                setattr(new, name, tensor)
         _remake_stepper(model)
         return model
 
@@ -117,7 +119,7 @@ class _Table(nn.Module):
         if k == 0:
             pairs, old_pairs = parents, np.zeros(min(1, len(old["contexts"])), dtype=np.int64)
         else:
-            pairs = parents[1:] * vocab_size + ids[: len(parents) - 1]
+            pairs = parents[1:] * vocab_size + ids[: max(len(parents) - 1, 0)]
             parent, token = np.divmod(old["contexts"], vocab_size)
             old_pairs = moved[parent] * vocab_size + token
         contexts = np.unique(np.concatenate([old_pairs, pairs]))

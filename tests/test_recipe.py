@@ -1,0 +1,88 @@
+"""What is chosen where the user chose nothing: it always works, and it says what it was."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from textrnn import recipe
+from textrnn.batching import ContiguousBatcher
+from textrnn.models import MODELS
+from textrnn.optim import Settings
+from textrnn.vocab import LEVELS, Vocab
+
+NEURAL = [family for family in MODELS if family != "ngram"]
+TOKENS = (1, 300, 299_999, 300_000, 2_999_999, 3_000_000, 10**10)
+
+
+@pytest.mark.parametrize("vocab_size", [1, 2, 65, 1000, 1001, 20_001])
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("kind", NEURAL)
+def test_chosen_models_can_be_built(kind, tokens, vocab_size):
+    """For a text of any length and any vocabulary the chosen sizes make a model of each family."""
+    chosen = recipe.choose_model(tokens, vocab_size)
+    with torch.device("meta"):  # takes no memory
+        model = MODELS[kind](vocab_size, **chosen)
+    assert model.config.items() >= chosen.items()
+    assert chosen["embedding_dim"] <= vocab_size
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_chosen_training_is_valid(tokens, device):
+    """What is chosen for a text of any length is what batcher and settings accept."""
+    chosen = recipe.choose_training(tokens, device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a short text makes smaller batches
+        sizes = {name: chosen[name] for name in ("batch_size", "seq_len")}
+        batcher = ContiguousBatcher(np.zeros(min(tokens + 1, 10**5), dtype=np.uint8), **sizes)
+    assert 1 <= batcher.batch_size <= chosen["batch_size"]
+    assert Settings(learning_rate=chosen["learning_rate"]).learning_rate < 0.1
+    assert set(chosen) == {"batch_size", "seq_len", "learning_rate"}
+
+
+def test_a_longer_text_carries_a_larger_model():
+    """The width never falls with the length of the text, dropout never rises, and both change."""
+    chosen = [recipe.choose_model(tokens, 65) for tokens in TOKENS]
+    widths = [c["hidden_size"] for c in chosen]
+    dropouts = [c["dropout"] for c in chosen]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    assert dropouts == sorted(dropouts, reverse=True)
+    assert dropouts[0] > dropouts[-1]
+
+
+def test_a_gpu_gets_more_rows_than_a_cpu():
+    """On a GPU more tokens are read in a step than on a CPU."""
+    cpu, gpu = (recipe.choose_training(10**6, device) for device in ("cpu", "cuda"))
+    assert gpu["batch_size"] * gpu["seq_len"] > cpu["batch_size"] * cpu["seq_len"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_chosen_vocabulary(level):
+    """Words that occur once are left out for an unknown symbol; characters are all kept."""
+    vocab = Vocab.from_text("the cat the dog the dog", level, **recipe.choose_vocab(level))
+    symbols = {"char": [*" acdeghot"], "word": ["dog", "the", "<unk>"]}
+    assert vocab.itos == symbols[level]
+
+
+def test_headline_of_a_neural_model():
+    """It names the model's config, the text's sizes, the parameters, and how it learns."""
+    model = MODELS["rnn"](5, hidden_size=8, embedding_dim=3)
+    parameters = 5 * 3 + 8 * 3 + 8 * 8 + 8 + 8 + 8 * 5 + 5
+    assert recipe.headline(model, 12345, 678, 0.003, {"batch_size": 4, "seq_len": 16}) == (
+        "RNNModel(vocab_size=5, embedding_dim=3, hidden_size=8, num_layers=1, dropout=0.0, "
+        "nonlinearity=tanh, recurrent_init=orthogonal): 12,345 tokens to learn from, "
+        f"678 to validate on; {parameters} parameters on cpu, learning_rate=0.003, "
+        "batch_size=4, seq_len=16"
+    )
+
+
+def test_headline_of_a_counting_model():
+    """A model that counts has no parameters, no learning rate and no batches to speak of."""
+    line = recipe.headline(MODELS["ngram"](5, order=2), 100, 0, 0.0, {"batch_size": 4})
+    assert line == (
+        "NGramModel(vocab_size=5, order=2, smoothing=witten_bell): 100 tokens to learn from, "
+        "0 to validate on"
+    )
