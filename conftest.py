@@ -1,11 +1,15 @@
 """Run every example: the docstrings in src/, and the Python blocks of the README and docs/."""
 
+import os
 from pathlib import Path
 
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
+
+# The models here are tiny, and threads that wait for each other on a busy machine are slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

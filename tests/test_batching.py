@@ -273,6 +273,13 @@ def test_a_short_text_makes_smaller_batches(n, world_size):
         np.testing.assert_array_equal(y, x + 1)
 
 
+def test_a_text_shorter_than_one_row_is_said_so():
+    """The warning comes also where columns alone are given up."""
+    with pytest.warns(UserWarning, match="using batch_size=1 and seq_len=9"):
+        batcher = ContiguousBatcher(np.arange(10), batch_size=1, seq_len=20)
+    assert lists(batcher)[0][0] == [list(range(9))]
+
+
 def test_two_tokens_are_enough():
     """The shortest text has one token to read and one to predict."""
     with pytest.warns(UserWarning, match="using batch_size=1 and seq_len=1"):

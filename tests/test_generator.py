@@ -826,6 +826,19 @@ def test_an_error_in_a_callback_leaves_a_usable_generator(fitted, text):
     assert fitted.fit(text, **FIT).stopped_by is None
 
 
+def test_an_error_keeps_what_was_measured(fitted, text):
+    """After an error in the second epoch ``history`` holds the first one."""
+
+    def fail(epoch, logs):
+        assert epoch == 0, "my own mistake"
+
+    with pytest.raises(AssertionError, match="my own mistake"):
+        fitted.fit(text, callbacks=[LambdaCallback(on_epoch_begin=fail)], **FIT)
+    loss = fitted.evaluate(text[int(len(text) * 0.9) :])["loss"]
+    assert fitted.history.epoch == [0]
+    np.testing.assert_allclose(fitted.history.history["val_loss"], [loss], rtol=1e-12)
+
+
 def test_callbacks_see_the_generator(text):
     """``self.model`` is the generator, with its vocabulary, and ``stop_training`` ends training."""
     gen = make()

@@ -200,6 +200,9 @@ def test_validation_is_evaluate(family, ids, vocab):
     history = Trainer(model).fit(ids[:1000], ids[1000:], epochs=2, **sizes)
     for name, value in evaluate(model, ids[1000:], chars_per_token=2.5).items():
         assert history.history[f"val_{name}"][-1] == value
+    if family != "ngram":
+        bits = history.history["loss"][-1] / np.log(2) / 2.0
+        np.testing.assert_allclose(history.history["bits_per_char"][-1], bits)
 
 
 def test_without_validation_text_nothing_is_validated():

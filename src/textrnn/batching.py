@@ -33,12 +33,13 @@ class ContiguousBatcher:
         ids: (N,) whole numbers, a NumPy array or a torch tensor, N at least 2.
         batch_size: rows read side by side, over all processes together.
         seq_len: columns of a batch, the number of steps gradients flow back.
-        rank, world_size: of ``world_size`` processes this is number ``rank``; each takes its
-            share of the rows. ``batch_size`` must be a multiple of ``world_size``.
+        rank: the number of this process, from 0; each takes its share of the rows.
+        world_size: how many processes there are; ``batch_size`` must be a multiple of it.
 
     Attributes:
-        batch_size, seq_len: as used; smaller than asked for where the text is too short, which
-            is said in one warning.
+        batch_size: as used; smaller than asked for where the text is too short, which is said
+            in one warning.
+        seq_len: likewise.
         epoch: the number of the epoch that the next pass makes, 0 at first.
 
     Raises:

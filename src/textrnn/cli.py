@@ -219,7 +219,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     gen = TextGenerator.load(args.model, device=args.device)
     for name, value in gen.evaluate(_text(args.file)).items():
-        print(f"{name:<16}{value:.4f}")
+        print(f"{name:<20}{value:.4f}")
     return 0
 
 
@@ -227,13 +227,13 @@ def _info(args: argparse.Namespace) -> int:
     from textrnn.sampler import read_model
 
     header, vocab, history, tensors = read_model(args.model)
-    print(f"kind            {header['kind']}")
+    print(f"kind                {header['kind']}")
     for name, value in header["model"].items():
-        print(f"{name:<16}{value}")
-    print(f"vocabulary      {len(vocab)} symbols, level {vocab.level}")
-    print(f"numbers         {sum(tensor.size for tensor in tensors.values()):,} in the tensors")
-    print(f"epochs          {len(history)}")
+        print(f"{name:<20}{value}")
+    print(f"vocabulary          {len(vocab)} symbols, level {vocab.level}")
+    print(f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors")
+    print(f"epochs              {len(history)}")
     for name in ("loss", "val_loss", "val_bits_per_char"):
         if values := history.history.get(name):
-            print(f"{name:<16}{values[-1]:.4f}  (of the last epoch)")
+            print(f"{name:<20}{values[-1]:.4f}  (of the last epoch)")
     return 0

@@ -144,6 +144,6 @@ def _read(
                 losses = F.cross_entropy(
                     logits.float().flatten(0, 1), text[positions + 1].flatten(), reduction="none"
                 )
-                yield losses.view(positions.shape), counts, positions
+                yield losses.view(positions.shape).clamp(min=0), counts, positions
     finally:
         model.train(training)

@@ -165,8 +165,8 @@ class TextGenerator(Speaker):
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
         Returns:
-            The ``History``: for each epoch ``loss`` and ``val_loss`` (nats per token),
-            ``bits_per_char``, ``perplexity``, ``learning_rate``, ``seconds``.
+            The ``History``, with ``loss`` and ``val_loss`` (nats per token), ``bits_per_char``,
+            ``perplexity``, ``learning_rate`` and ``seconds`` of each epoch.
 
         Raises:
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
@@ -184,11 +184,8 @@ class TextGenerator(Speaker):
         joint = "" if self.level == "char" else "\n"  # two words must not become one
         whole = text if valid_text is None else text + joint + valid_text
         vocab = self.vocab or Vocab.from_text(whole, self.level, **recipe.choose_vocab(self.level))
-        ids, valid_ids = split(
-            all_ids := vocab.encode(text),
-            validation_split,
-            None if valid_text is None else vocab.encode(valid_text),
-        )
+        all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text or "")
+        ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
         model = self._prepare(vocab, len(ids))
         chosen = recipe.choose_training(len(ids), self.device.type)
         if self._trainer is None:

@@ -86,5 +86,7 @@ class History:
                 )
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss (nats per token)")
-        ax.legend()
+        ax.locator_params(axis="x", integer=True)
+        if ax.lines:
+            ax.legend()
         return ax

@@ -49,10 +49,14 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
 
     Raises:
         OSError: the file cannot be written; what was at ``path`` is still there.
+        TypeError: an array is of another type.
         ValueError: the header holds something that JSON cannot.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    text = json.dumps(header, allow_nan=False, sort_keys=True)
+    arrays = {name: _little_endian(name, array) for name, array in tensors.items()}
+    try:
+        text = json.dumps(header, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The header must be what JSON can hold ({error}).") from None
     digests = {name: _digest(array) for name, array in arrays.items()}
     metadata = {
         "textrnn_format": str(FORMAT),
@@ -151,6 +155,14 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
     return value
 
 
+def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(array)
+    if array.dtype.newbyteorder("=") not in map(np.dtype, _DTYPES.values()):
+        known = ", ".join(np.dtype(dtype).name for dtype in _DTYPES.values())
+        raise TypeError(f"The array {name!r} must be of type {known}. Received: {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+
+
 def _to_array(entry: Mapping[str, Any]) -> NDArray[Any]:
     return np.frombuffer(bytearray(entry["data"]), _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
@@ -167,7 +179,7 @@ def _digest(data: bytes | NDArray[Any]) -> str:
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is complete and on the disk."""
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file

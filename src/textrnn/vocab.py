@@ -87,13 +87,10 @@ class Vocab:
         known = self.itos[: self.unk_id]
         if not known:
             raise VocabError("A vocabulary needs at least one symbol. Received: none")
+        longest, form = (1, "one code point") if self.level == "char" else (None, "a non-empty str")
         for symbol in known:
-            if self.level == "char" and (not isinstance(symbol, str) or len(symbol) != 1):
-                raise VocabError(
-                    f'A symbol at level "char" must be one code point. Received: {symbol!r}'
-                )
-            if not isinstance(symbol, str) or not symbol:
-                raise VocabError(f"A symbol must be a non-empty str. Received: {symbol!r}")
+            if not isinstance(symbol, str) or symbol[:longest] != symbol or not symbol:
+                raise VocabError(f"A symbol must be {form}. Received: {symbol!r}")
         if len(self.stoi) != len(self.itos):
             twice = next(s for s, n in Counter(self.itos).items() if n > 1)
             raise VocabError(f"Symbols must differ from each other. Received twice: {twice!r}")
@@ -130,8 +127,7 @@ class Vocab:
         >>> Vocab.from_text("abracadabra", max_size=2)
         Vocab(3 symbols, level='char', unk_id=2)
         """
-        if not isinstance(text, str):
-            raise TypeError(f"`text` must be str. Received: {type(text).__name__} {text!r:.60}")
+        _check_str(text)
         if not text:
             raise DataError("The text is empty: there are no symbols to collect. Received: ''")
         check_choice("level", level, LEVELS)
@@ -191,11 +187,7 @@ class Vocab:
         >>> Vocab("abc").encode("cab?", unknown="skip")
         array([2, 0, 1], dtype=uint8)
         """
-        if not isinstance(text, str):
-            raise TypeError(
-                f"`text` must be str; decode bytes first. Received: {type(text).__name__} "
-                f"{text!r:.60}"
-            )
+        _check_str(text)
         if unknown is None:
             unknown = "error" if self.unk_id is None else "unk"
         check_choice("unknown", unknown, ("error", "skip", "unk"))
@@ -264,7 +256,7 @@ class Vocab:
             )
         if after is not None and not 0 <= after < len(self):
             raise UnknownTokenError(
-                f"`after` must be an id from 0 to {len(self) - 1}. Received: {after!r}"
+                f"The vocabulary has ids from 0 to {len(self) - 1}. Received: after={after!r}"
             )
         outside = (array < 0) | (array >= len(self))
         if outside.any():
@@ -317,6 +309,12 @@ class Vocab:
                 f"Received: level={level!r:.40}, unk={unk!r:.40}"
             )
         return cls(symbols, level, unk=unk)
+
+
+def _check_str(text: object) -> None:
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise TypeError(f"`text` must be str; decode bytes first. Received: {kind} {text!r:.60}")
 
 
 def _smallest_uint(number: int) -> np.dtype[Any]:
