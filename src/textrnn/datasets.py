@@ -88,7 +88,7 @@ def split(
     ('abcdefgh', 'ij')
     """
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
-    cut = int(len(tokens) * (1 - validation_split))
+    cut = int(len(tokens) * (1 - validation_split) + 1e-9)  # 10 * (1 - 0.8) is 1.99...
     train, valid = (tokens[:cut], tokens[cut:]) if validation is None else (tokens, validation)
     wanted = validation_split > 0 or validation is not None
     if len(train) < 2 or (wanted and len(valid) < 2):

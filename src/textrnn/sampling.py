@@ -117,7 +117,8 @@ class Sampling:
             seen = np.unique(np.asarray(previous))
             values = logits[seen]
             penalty = self.repetition_penalty
-            logits[seen] = np.where(values > 0, values / penalty, values * penalty)
+            with np.errstate(over="ignore"):
+                logits[seen] = np.where(values > 0, values / penalty, values * penalty)
         banned = list(self.banned) if len(self.banned) < len(logits) else []
         logits[banned] = -np.inf
         if logits.max() == -np.inf:  # nothing is possible: then all that is allowed is

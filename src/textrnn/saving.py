@@ -164,7 +164,7 @@ def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _to_array(entry: Mapping[str, Any]) -> NDArray[Any]:
-    return np.frombuffer(bytearray(entry["data"]), _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
 def _digest(data: bytes | NDArray[Any]) -> str:
