@@ -138,15 +138,15 @@ NAN = float("nan")
     [
         ({}, [3, 2, 2, 1], 3, 1),
         ({}, [3, 2, 1, 0], 4, 3),
-        ({"patience": 1}, [3, 2, 2, 1], 4, 3),
-        ({"patience": 1}, [3, 2, 2, 2, 1], 4, 1),
-        ({"patience": 2}, [3, 4, 4, 2, 3, 3, 3, 1], 7, 3),
+        ({"patience": 2}, [3, 2, 2, 1], 4, 3),
+        ({"patience": 2}, [3, 2, 2, 2, 1], 4, 1),
+        ({"patience": 3}, [3, 4, 4, 2, 3, 3, 3, 1], 7, 3),
         ({"min_delta": 0.5}, [3, 2.75, 1], 2, 0),
         ({"min_delta": 0.5}, [3, 2.25, 2], 3, 1),
-        ({"patience": 1}, [NAN, 2, NAN, NAN, 1], 4, 1),
-        ({"patience": 1}, [float("inf"), 2, 3, 3, 1], 4, 1),
+        ({"patience": 2}, [NAN, 2, NAN, NAN, 1], 4, 1),
+        ({"patience": 2}, [float("inf"), 2, 3, 3, 1], 4, 1),
         ({"baseline": 2.5}, [3, 2], 1, None),
-        ({"baseline": 2.5, "patience": 1}, [3, 2.4, 2.3], 3, 2),
+        ({"baseline": 2.5, "patience": 2}, [3, 2.4, 2.3], 3, 2),
         ({"start_from_epoch": 2}, [1, 1, 3, 2, 2, 1], 5, 3),
         ({"mode": "max"}, [1, 2, 2, 3], 3, 1),
         ({"mode": "max", "baseline": 2}, [1, 3], 1, None),
@@ -154,7 +154,7 @@ NAN = float("nan")
     ],
 )
 def test_early_stopping_counts_epochs(trainer, settings, losses, epochs, best_epoch):
-    """It bears ``patience`` epochs without improvement, and NaN is none."""
+    """It stops after ``patience`` epochs without improvement, as in Keras, and NaN is none."""
     callback = EarlyStopping(**settings)
     assert act(callback, trainer, losses) == epochs
     assert callback.best_epoch == best_epoch
@@ -171,7 +171,7 @@ def test_early_stopping_restores_the_best_weights(trainer, restore, weight):
                 parameter.fill_(epoch + 1.0)  # in epoch e they are e
 
     learn(-1)
-    callback = EarlyStopping(patience=1, restore_best_weights=restore)
+    callback = EarlyStopping(patience=2, restore_best_weights=restore)
     assert act(callback, trainer, [3, 2, 1, 5, 4], learn) == 5
     for parameter in trainer.model.parameters():
         assert torch.equal(parameter, torch.full_like(parameter, weight))

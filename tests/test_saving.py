@@ -620,3 +620,11 @@ def test_a_name_as_long_as_names_may_be(path):
     longest.touch()
     save(longest, HEADER, TENSORS)
     assert_same(load(longest))
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    """Saving is deterministic, whatever the order in which safetensors writes its keys."""
+    arrays = {f"tensor{i}": np.arange(i) for i in range(20)}
+    for name in "abcdefgh":
+        save(tmp_path / name, {"kind": "x"}, arrays)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1

@@ -17,6 +17,8 @@ def pick_device(device: str | torch.device) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
+        if torch.device(device).type == "meta":
+            raise TypeError("a meta tensor holds nothing")
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(

@@ -63,7 +63,7 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         "header": text,
         "digests": json.dumps({"header": _digest(text.encode()), "tensors": digests}),
     }
-    data = to_bytes(arrays, metadata=metadata)
+    data = _in_order(to_bytes(arrays, metadata=metadata))
     with _replacing(Path(path)) as file:
         file.write(data)
 
@@ -153,6 +153,14 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
             f"The file's header is not valid JSON ({error}). Received: {str(path)!r}"
         ) from None
     return value
+
+
+def _in_order(data: bytes) -> bytes:
+    """Sort the keys of a safetensors header, whose order is random: same model, same bytes."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -72,8 +72,8 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        check_number("learning_rate", value, "above 0", lambda rate: rate > 0)
         if self.optimizer:
+            check_number("learning_rate", value, "above 0", lambda rate: rate > 0)
             ratio = value / self.learning_rate
             for group in self.optimizer.param_groups:
                 group["peak"] *= ratio

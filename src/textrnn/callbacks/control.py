@@ -41,7 +41,7 @@ class EarlyStopping(Callback):
     Args:
         monitor: a key of the epoch's logs.
         min_delta: a smaller improvement counts as none.
-        patience: epochs without improvement that are borne.
+        patience: epochs without improvement after which training stops; 0 means 1, as in Keras.
         mode: ``"min"``, ``"max"``, or ``"auto"`` (min for all of textrnn's own quantities).
         baseline: the value to be beaten at first.
         restore_best_weights: go back to the best epoch's weights at the end of training.
@@ -91,7 +91,7 @@ class EarlyStopping(Callback):
                 self._best_weights = {name: w.detach().clone() for name, w in weights.items()}
             return
         self._waited += 1
-        if self._waited > self.patience:
+        if self._waited >= max(self.patience, 1):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
@@ -153,7 +153,14 @@ class ModelCheckpoint(Callback):
     def _save(self, logs: Logs) -> None:
         if self.save_best_only and not self.monitor.improved(logs):
             return
-        self.model.save(Path(self.filepath.format(epoch=self._epoch + 1, **logs)))
+        try:
+            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"`filepath` may name the epoch and what was measured ({', '.join(logs)}), as in "
+                f"'{{epoch:02d}}' ({error!r}). Received: {self.filepath!r}"
+            ) from None
+        self.model.save(Path(path))
 
 
 class ReduceLROnPlateau(Callback):
