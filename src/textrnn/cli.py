@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from textrnn import __version__
-from textrnn.errors import TextRNNError
+from textrnn.errors import DataError, TextRNNError
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -122,7 +122,7 @@ def _decode(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextRNNError(
+        raise DataError(
             f"Standard input is not UTF-8: byte 0x{data[error.start]:02x} at byte offset "
             f"{error.start}."
         ) from None

@@ -210,10 +210,8 @@ class Trainer:
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), y.long().t().flatten())
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if self.settings.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_norm, norm)
+        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         # Asking a GPU would make it wait for us; there the loss is looked at twice a second.
         if self.device.type == "cpu" and not math.isfinite(float(norm) + float(loss.detach())):
             return torch.tensor(math.nan), state
