@@ -20,16 +20,16 @@ from textrnn.vocab import Vocab
 
 
 class Echo(LanguageModel):
-    """Expects the token of 256 steps ago; before that, token 0."""
+    """Expects the token that stands 256 before the newest; at the start of a text, token 0."""
 
     def __init__(self, vocab_size):
         super().__init__(vocab_size=vocab_size)
 
     def forward(self, ids, state=None):
-        """Keep the last 255 tokens as the state."""
-        state = ids.new_zeros(len(ids), 255) if state is None else state
+        """Keep the last 256 tokens as the state."""
+        state = ids.new_zeros(len(ids), 256) if state is None else state
         text = torch.cat([state, ids], dim=1)
-        return 9.0 * F.one_hot(text[:, : ids.shape[1]], self.vocab_size), text[:, -255:]
+        return 9.0 * F.one_hot(text[:, : ids.shape[1]], self.vocab_size), text[:, -256:]
 
     def layer_groups(self):
         """Nothing is learnt."""
@@ -100,7 +100,7 @@ def test_reading_in_parts_is_exact_for_ngrams(length, seq_len):
 
 @pytest.mark.parametrize("length", [4097, 20_000])
 def test_a_part_is_read_for_256_tokens_before_it_counts(length):
-    """So a model that remembers 256 tokens, and no more, scores as in one pass."""
+    """So a model that looks back 256 tokens, and no further, scores as in one pass."""
     ids = np.random.default_rng(1).integers(5, size=length)
     np.testing.assert_allclose(surprisals(Echo(5), ids), one_pass(Echo(5), ids), rtol=1e-6)
 
