@@ -10,13 +10,22 @@ from textrnn.vocab import Vocab
 
 torch.set_num_threads(1)  # the models are tiny: waiting for each other would cost the most
 
+_SIZES = {"embedding_dim": 5, "hidden_size": 16}
 SMALL = {
-    "ngram": {"order": 3},
-    "rnn": {"embedding_dim": 5, "hidden_size": 16, "num_layers": 2},
-    "gru": {"embedding_dim": 5, "hidden_size": 16, "num_layers": 2},
-    "lstm": {"embedding_dim": 5, "hidden_size": 16, "num_layers": 2},
+    "ngram": ("ngram", {"order": 3}),
+    "window_mlp": ("window_mlp", {"window": 3, **_SIZES}),
+    "window_mlp of 1": ("window_mlp", {"window": 1, **_SIZES}),
+    "window_rnn": ("window_rnn", {"window": 4, "combine": "concat", **_SIZES}),
+    "window_rnn, add": ("window_rnn", {"window": 3, "combine": "add", **_SIZES}),
+    "rnn": ("rnn", {"num_layers": 2, **_SIZES}),
+    "rnn, relu": ("rnn", {"nonlinearity": "relu", "recurrent_init": "identity", **_SIZES}),
+    "gru": ("gru", {"num_layers": 2, **_SIZES}),
+    "gru, one-hot": ("gru", {"input": "onehot", "hidden_size": 16}),
+    "lstm": ("lstm", {"num_layers": 2, **_SIZES}),
+    "lstm, tied": ("lstm", {"tie_weights": True, "hidden_size": 16}),
+    "lstm, one-hot": ("lstm", {"input": "onehot", "hidden_size": 16, "num_layers": 2}),
 }
-"""Arguments of a small model, by family; ``test_every_family_is_tested`` keeps it complete."""
+"""A small model of each family in its forms; ``test_every_family_is_tested`` wants them all."""
 
 
 @pytest.fixture
@@ -49,17 +58,30 @@ def family(request):
     return request.param
 
 
-def make_model(family, vocab_size, ids=None):
-    """Build a small model of a family with fixed weights; a counting one counts ``ids``."""
-    model = MODELS[family](vocab_size, **SMALL[family])
-    if family == "ngram":
+def make_model(small, vocab_size, ids=None):
+    """Build one of the ``SMALL`` models with fixed weights; a counting one counts ``ids``."""
+    kind, arguments = SMALL[small]
+    model = MODELS[kind](vocab_size, **arguments)
+    if kind == "ngram":
         model.count(np.arange(50) % vocab_size if ids is None else ids)
     else:
         model.reset_parameters(torch.Generator().manual_seed(1))
     return model.eval()
 
 
+@pytest.fixture(params=list(SMALL))
+def small(request):
+    """The name of each of the ``SMALL`` models in turn."""
+    return request.param
+
+
 @pytest.fixture
-def model(family, vocab, ids):
-    """A small model of each family in turn, for the vocabulary of ``text``; not trained."""
-    return make_model(family, len(vocab), ids)
+def kind(small):
+    """The family of ``model``."""
+    return SMALL[small][0]
+
+
+@pytest.fixture
+def model(small, vocab, ids):
+    """Each of the ``SMALL`` models in turn, for the vocabulary of ``text``; not trained."""
+    return make_model(small, len(vocab), ids)

@@ -24,6 +24,7 @@ from textrnn.models import (
     stepper_of,
 )
 from textrnn.models.base import (
+    Dropout,
     LanguageModel,
     ModuleStepper,
     describe,
@@ -32,10 +33,19 @@ from textrnn.models.base import (
     restore,
     to_arrays,
 )
-from textrnn.models.recurrent import LockedDropout
 from textrnn.stepping import STEPPERS
 
 RECURRENT = ["rnn", "gru", "lstm"]
+_RECURRENT = {
+    "hidden_size": 4,
+    "num_layers": 2,
+    "dropout": 0.25,
+    "embedding_dropout": 0.1,
+    "weight_drop": 0.3,
+    "input": "embedding",
+    "tie_weights": False,
+}
+_WINDOW = {"embedding_dim": 3, "hidden_size": 4, "dropout": 0.25}
 
 
 class Bigram(LanguageModel):
@@ -76,11 +86,11 @@ def assert_same_arrays(one, other):
 
 
 def test_every_family_is_tested(request):
-    """The shared fixture ``model`` has arguments for each family in ``MODELS``."""
+    """The shared fixture ``model`` has a model of each family in ``MODELS``."""
     here = str(Path(__file__).with_name("conftest.py"))
     plugins = request.config.pluginmanager.get_plugins()
     conftest = next(p for p in plugins if getattr(p, "__file__", None) == here)
-    assert conftest.SMALL.keys() == MODELS.keys()
+    assert {kind for kind, _ in conftest.SMALL.values()} == MODELS.keys()
 
 
 @pytest.mark.parametrize(
@@ -131,19 +141,20 @@ def test_config_rebuilds_the_class(model):
     ("kind", "arguments"),
     [
         ("ngram", {"order": 2, "smoothing": None}),
-        ("gru", {"embedding_dim": 3, "hidden_size": 4, "num_layers": 2, "dropout": 0.25}),
-        ("lstm", {"embedding_dim": 3, "hidden_size": 4, "num_layers": 2, "dropout": 0.25}),
+        ("gru", {"embedding_dim": 3, **_RECURRENT}),
+        ("gru", {"embedding_dim": None, **_RECURRENT, "input": "onehot"}),
+        ("lstm", {"embedding_dim": 4, **_RECURRENT, "tie_weights": True}),
         (
             "rnn",
             {
                 "embedding_dim": 3,
-                "hidden_size": 4,
-                "num_layers": 2,
-                "dropout": 0.25,
+                **_RECURRENT,
                 "nonlinearity": "relu",
                 "recurrent_init": "identity",
             },
         ),
+        ("window_mlp", {"window": 2, **_WINDOW}),
+        ("window_rnn", {"window": 2, "combine": "add", **_WINDOW}),
     ],
 )
 def test_config_is_what_the_model_was_built_with(kind, arguments):
@@ -188,6 +199,18 @@ def test_a_model_of_the_wrong_vocab_size_cannot_be_made(family):
         ("lstm", {"num_layers": 0}, ValueError, "`num_layers` must be at least 1"),
         ("lstm", {"num_layers": True}, TypeError, "`num_layers` must be a whole number"),
         ("lstm", {"dropout": 1.0}, ValueError, r"`dropout` must be a number in \[0, 1\)"),
+        ("lstm", {"weight_drop": 1.0}, ValueError, r"`weight_drop` must be a number in \[0, 1\)"),
+        ("gru", {"embedding_dropout": 2}, ValueError, r"`embedding_dropout` must be a number in"),
+        ("gru", {"input": "one_hot"}, ValueError, "`input`.*Did you mean 'onehot'"),
+        ("rnn", {"input": "onehot", "embedding_dim": 4}, ValueError, "has no embedding"),
+        ("rnn", {"input": "onehot", "tie_weights": True}, ValueError, "has no embedding"),
+        ("rnn", {"tie_weights": True, "embedding_dim": 4}, ValueError, "as wide as the state"),
+        ("rnn", {"tie_weights": "yes"}, ValueError, "`tie_weights` must be one of False, True"),
+        ("window_mlp", {"window": 0}, ValueError, "`window` must be at least 1"),
+        ("window_mlp", {"embedding_dim": 0}, ValueError, "`embedding_dim` must be at least 1"),
+        ("window_rnn", {"window": 2.5}, TypeError, "`window` must be a whole number"),
+        ("window_rnn", {"combine": "sum"}, ValueError, "`combine`.*'add', 'concat'"),
+        ("window_rnn", {"hidden_size": 0}, ValueError, "`hidden_size` must be at least 1"),
         ("lstm", {"dropout": -0.1}, ValueError, r"`dropout` must be a number in \[0, 1\)"),
     ],
 )
@@ -337,35 +360,35 @@ def test_an_identity_network_starts_with_the_identity():
 # Dropout
 
 
-def test_locked_dropout_keeps_its_mask_over_time(generator):
+def test_a_mask_is_shared_by_what_it_is_spread_over(generator):
     """A feature is dropped at every step or at none, scaled by 1 / (1 - p) if it is kept."""
-    layer = LockedDropout(0.25)
+    layer = Dropout("dropout", 0.25)
     layer.generator = generator
-    y = layer(torch.ones(5, 3, 40))
+    y = layer(torch.ones(5, 3, 40), mask=(3, 40))
     assert torch.equal(y, y[:1].expand_as(y))
     assert_close(y.unique(), torch.tensor([0, 1 / 0.75]))
     assert not torch.equal(y[0, 0], y[0, 1])  # each row has a mask of its own
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_locked_dropout_keeps_the_expectation(p, generator):
+def test_dropout_keeps_the_expectation(p, generator):
     """Over 90,000 features the mean stays the same, within five standard errors."""
-    layer = LockedDropout(p)
+    layer = Dropout("dropout", p)
     layer.generator = generator
     error = math.sqrt(p / (1 - p) / 90_000)
     assert float(layer(torch.ones(1, 300, 300)).mean()) == pytest.approx(1, abs=5 * error)
 
 
 @pytest.mark.parametrize(("p", "training"), [(0.5, False), (0.0, True)])
-def test_locked_dropout_does_nothing_when_off(p, training, generator):
+def test_dropout_does_nothing_when_off(p, training, generator):
     """In evaluation, and with p = 0, it gives its input back."""
     x = torch.randn(4, 2, 3, generator=generator)
-    assert torch.equal(LockedDropout(p).train(training)(x), x)
+    assert torch.equal(Dropout("dropout", p).train(training)(x), x)
 
 
-def test_locked_dropout_draws_from_its_generator():
+def test_dropout_draws_from_its_generator():
     """The same generator gives the same masks, and the global one is not touched."""
-    layer, x, masks = LockedDropout(0.5), torch.ones(2, 3, 50), []
+    layer, x, masks = Dropout("dropout", 0.5), torch.ones(2, 3, 50), []
     before = torch.get_rng_state()
     for _ in range(2):
         layer.generator = torch.Generator().manual_seed(3)
@@ -687,10 +710,10 @@ def test_a_description_lists_every_tensor_and_the_total():
     )
 
 
-def test_a_model_s_kind_is_its_name_in_the_table(model, family):
+def test_a_model_s_kind_is_its_name_in_the_table(model, kind):
     """``kind_of`` is the inverse of ``MODELS``."""
-    assert kind_of(model) == family
-    assert kind_of(copy.deepcopy(model)) == family
+    assert kind_of(model) == kind
+    assert kind_of(copy.deepcopy(model)) == kind
 
 
 def test_a_user_s_class_has_its_own_name():
@@ -700,17 +723,17 @@ def test_a_user_s_class_has_its_own_name():
     assert kind_of(Bigram(5)) == "Bigram"
 
 
-def test_our_families_are_stepped_without_torch(model, family):
+def test_our_families_are_stepped_without_torch(model, kind):
     """``stepper_of`` gives the family's NumPy stepper, and the module itself for other classes."""
-    assert type(stepper_of(model)) is STEPPERS[family]
+    assert type(stepper_of(model)) is STEPPERS[kind]
     assert type(stepper_of(Bigram(5))) is ModuleStepper
 
 
-def test_build_hands_the_arguments_on(family, model):
+def test_build_hands_the_arguments_on(kind, model):
     """``build`` makes the family's class with the vocabulary's size and the arguments."""
     arguments = {k: v for k, v in model.config.items() if k != "vocab_size"}
-    built = build(family, 23, arguments, seed=0)
-    assert type(built) is MODELS[family]
+    built = build(kind, 23, arguments, seed=0)
+    assert type(built) is MODELS[kind]
     assert built.config == {**model.config, "vocab_size": 23}
     assert built.training
     assert not any(tensor.is_meta for tensor in built.state_dict().values())

@@ -1,70 +1,15 @@
-"""Schedules, learning rates of layer groups, and the optimiser made of them."""
+"""Learning rates of layer groups, and the optimiser made of them."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from textrnn.models import GRUModel, LSTMModel, NGramModel, RNNModel
-from textrnn.optim import (
-    OPTIMIZERS,
-    SCHEDULES,
-    Settings,
-    constant,
-    cosine,
-    learning_rates,
-    make_optimizer,
-    one_cycle,
-)
+from textrnn.optim import OPTIMIZERS, Settings, learning_rates, make_optimizer
 
 GROUPS = ["embedding", "layer0", "layer1", "head"]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "table"),
-    [
-        # 0, 1/8, ..., 1; (1 + cos(pi x)) / 2 is 1, 0.8536, 0.5, 0.1464, 0 at x = 0, 1/4, ...
-        (one_cycle, [0.04, 0.52, 1.0, 0.933013, 0.75, 0.5, 0.25, 0.066987, 0.0]),
-        (cosine, [1.0, 0.961940, 0.853553, 0.691342, 0.5, 0.308658, 0.146447, 0.038060, 0.0]),
-        (constant, [1.0] * 9),
-    ],
-)
-def test_schedules_equal_these_tables(schedule, table):
-    """Each schedule takes these values at 0, 1/8, ..., 1."""
-    found = [schedule(i / 8) for i in range(9)]
-    assert found == pytest.approx(table, abs=5e-7)
-
-
-@given(st.sampled_from(sorted(SCHEDULES)), st.floats(0, 1))
-def test_schedules_are_factors(name, progress):
-    """At any time of training a schedule's factor is in [0, 1]."""
-    assert 0 <= Settings(schedule=name).factor(progress) <= 1
-
-
-def test_one_cycle_is_torch_s():
-    """It is OneCycleLR with a start at 1/25 and an end at 0, for each of 101 steps."""
-    steps = 101
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    # torch's warm-up ends at step pct_start * steps - 1, ours at a quarter of the last step
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=1.0,
-        total_steps=steps,
-        pct_start=(0.25 * (steps - 1) + 1) / steps,
-        div_factor=25,
-        final_div_factor=math.inf,
-        cycle_momentum=False,
-    )
-    expected = []
-    for _ in range(steps):
-        expected += scheduler.get_last_lr()
-        optimizer.step()
-        if len(expected) < steps:
-            scheduler.step()
-    assert [one_cycle(k / (steps - 1)) for k in range(steps)] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(

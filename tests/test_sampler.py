@@ -46,9 +46,9 @@ def words():
 
 
 @pytest.fixture
-def sampler(model, family, vocab):
-    """A sampler of each family in turn; the recurrent ones are not trained."""
-    return Sampler(vocab, STEPPERS[family](model.config, to_arrays(model)))
+def sampler(model, kind, vocab):
+    """A sampler of each small model in turn; the recurrent ones are not trained."""
+    return Sampler(vocab, STEPPERS[kind](model.config, to_arrays(model)))
 
 
 # Streaming, lengths, prompts
@@ -415,12 +415,12 @@ def test_a_saved_model_speaks_without_torch(model, vocab, tmp_path):
     assert found == {"torch": False, "texts": [gen.generate(**arguments)] * 2}
 
 
-def test_a_sampler_knows_what_its_file_says(model, family, vocab, tmp_path):
+def test_a_sampler_knows_what_its_file_says(model, kind, vocab, tmp_path):
     """``header`` has the kind, the config and the history, and the vocabulary is the file's."""
     saved(model, vocab, tmp_path / "model.safetensors")
     sampler = load_sampler(str(tmp_path / "model.safetensors"))
     assert sampler.vocab == vocab
-    assert (sampler.header["kind"], sampler.header["model"]) == (family, model.config)
+    assert (sampler.header["kind"], sampler.header["model"]) == (kind, model.config)
 
 
 @pytest.fixture

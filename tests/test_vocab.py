@@ -209,7 +209,7 @@ def test_wrong_arguments_of_from_text(arguments, error, message):
 
 def test_a_misspelt_keyword_is_answered_with_those_one_can_write():
     """The list of arguments has those of the caller only, not Python's cls."""
-    with pytest.raises(TypeError, match=r"It takes: text, level, max_size, min_freq\."):
+    with pytest.raises(TypeError, match=r"It takes: text, level, max_size, min_freq, pad\."):
         Vocab.from_text("abc", maxsize=2)
 
 

@@ -43,7 +43,16 @@ if TYPE_CHECKING:
     )
     from textrnn.generator import TextGenerator
     from textrnn.history import History
-    from textrnn.models import GRUModel, LanguageModel, LSTMModel, NGramModel, RNNModel
+    from textrnn.lr_finder import SuggestedLRs
+    from textrnn.models import (
+        GRUModel,
+        LanguageModel,
+        LSTMModel,
+        NGramModel,
+        RNNModel,
+        WindowMLPModel,
+        WindowRNNModel,
+    )
     from textrnn.sampler import Sampler, load_sampler
     from textrnn.trainer import Trainer
     from textrnn.vocab import Vocab
@@ -74,7 +83,16 @@ _HOMES = {
     ],
     "textrnn.generator": ["TextGenerator"],
     "textrnn.history": ["History"],
-    "textrnn.models": ["GRUModel", "LSTMModel", "LanguageModel", "NGramModel", "RNNModel"],
+    "textrnn.lr_finder": ["SuggestedLRs"],
+    "textrnn.models": [
+        "GRUModel",
+        "LSTMModel",
+        "LanguageModel",
+        "NGramModel",
+        "RNNModel",
+        "WindowMLPModel",
+        "WindowRNNModel",
+    ],
     "textrnn.sampler": ["Sampler", "load_sampler"],
     "textrnn.trainer": ["Trainer"],
     "textrnn.vocab": ["Vocab"],
@@ -103,6 +121,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "SampleText",
     "Sampler",
+    "SuggestedLRs",
     "TerminateOnNaN",
     "TextGenerator",
     "TextRNNError",
@@ -111,6 +130,8 @@ __all__ = [
     "UnsupportedFormatError",
     "Vocab",
     "VocabError",
+    "WindowMLPModel",
+    "WindowRNNModel",
     "__version__",
     "load_sampler",
 ]

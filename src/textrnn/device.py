@@ -1,6 +1,10 @@
 """Where tensors live."""
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -25,3 +29,10 @@ def pick_device(device: str | torch.device) -> torch.device:
             "`device` must be 'auto' or the name of a device of this machine, such as 'cpu' or "
             f"'cuda:0' ({str(error).splitlines()[0]}). Received: {device!r}"
         ) from None
+
+
+def ids_on(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Move a text to a device as small integers; a batch is widened when it is used."""
+    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch can do little with these
+        ids = ids.astype(np.int32)
+    return torch.from_numpy(ids).to(device)

@@ -2,19 +2,18 @@
 
 import inspect
 import logging
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from textrnn import recipe, saving
-from textrnn.callbacks import Callback, ProgressBar
-from textrnn.datasets import Text, read_text, split
+from textrnn.callbacks.base import Callback
+from textrnn.callbacks.report import VERBOSE, progress
+from textrnn.corpus import Corpus, read_corpus
+from textrnn.datasets import Text
 from textrnn.device import pick_device
 from textrnn.errors import (
     NotFittedError,
@@ -24,26 +23,29 @@ from textrnn.errors import (
     check_keywords,
     named_arguments,
 )
-from textrnn.evaluation import evaluate, surprisals
 from textrnn.history import History
+from textrnn.inspection import Inspectable
+from textrnn.lr_finder import SuggestedLRs, lr_find
 from textrnn.models import MODELS, LanguageModel, build, kind_of, stepper_of
-from textrnn.models.base import describe, rebuild, to_arrays
-from textrnn.optim import LearningRate, Schedule, Settings
+from textrnn.models.base import rebuild, to_arrays
+from textrnn.optim import LearningRate, Settings
 from textrnn.sampler import Speaker, Steps, read_model
+from textrnn.schedules import Schedule
 from textrnn.trainer import Trainer, check_plan
 from textrnn.vocab import LEVELS, Vocab
 
 _log = logging.getLogger("textrnn")
 
 
-class TextGenerator(Speaker):
+class TextGenerator(Speaker, Inspectable):
     """Turns a text into a generator of texts like it.
 
     Nothing happens in the constructor. What is left open (the sizes of the model and of the
     batches, the learning rate) is chosen in ``fit`` from the text, and shown.
 
     Args:
-        model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"ngram"``, or a ``LanguageModel`` of your own.
+        model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
+            or a ``LanguageModel`` of your own.
         level: ``"char"`` or ``"word"``: what a token is.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).
@@ -51,7 +53,8 @@ class TextGenerator(Speaker):
 
     Attributes:
         model: the ``LanguageModel``, a plain torch module; None before ``fit``.
-        vocab: the ``Vocab``; None before ``fit``.
+        vocab: the ``Vocab``; None before ``fit``. One that is set by hand before the first
+            ``fit`` is used as it is, and does not grow.
         history: the ``History`` of the last ``fit``.
         stop_training: set it to True in a callback to end training.
 
@@ -93,8 +96,9 @@ class TextGenerator(Speaker):
         self.level, self.device, self.seed = level, pick_device(device), seed
         self._kind = model if isinstance(model, str) else kind_of(model)
         self._model_args = model_args
-        self._settings: dict[str, Any] = {}
+        self._settings = Settings()
         self._trainer: Trainer | None = None
+        self._grows = False  # a vocabulary that was set by hand stays as it is
 
     @named_arguments
     def compile(
@@ -114,23 +118,21 @@ class TextGenerator(Speaker):
                 ``slice(lo, hi)``, list or dict; None to have it chosen.
             weight_decay: of the matrices, at least 0.
             clip_norm: the largest norm a gradient may have; None for no limit.
-            schedule: ``"one_cycle"``, ``"cosine"``, ``"constant"``, or a function from progress
-                in [0, 1] to a factor of the learning rate.
+            schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
+                ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
 
         Raises:
             TypeError, ValueError: a value is out of range. Whether the rates fit the model's
                 layer groups shows in ``fit``.
         """
-        settings: dict[str, Any] = {
-            "optimizer": optimizer,
-            "weight_decay": weight_decay,
-            "clip_norm": clip_norm,
-            "schedule": schedule,
-        }
-        if learning_rate is not None:
-            settings["learning_rate"] = learning_rate
-        Settings(**settings)
-        self._settings, self._trainer = settings, None
+        self._settings = Settings(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            schedule=schedule,
+        )
+        self._trainer = None
 
     @named_arguments
     def fit(
@@ -145,9 +147,15 @@ class TextGenerator(Speaker):
         validation_data: Text | None = None,
         callbacks: Iterable[Callback] | None = None,
         initial_epoch: int = 0,
+        stateful: bool = True,
         verbose: str | int = "auto",
     ) -> History:
         """Learn from a text. A second call goes on from the weights.
+
+        New symbols in the text of a second call, or of a call after ``load``, are added to the
+        vocabulary (those that a first ``fit`` on this text would have chosen). They start with
+        the weights of the same letter or word in another case or without its diacritics, or with
+        the mean of all; everything known stays as it was.
 
         Args:
             text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
@@ -161,6 +169,8 @@ class TextGenerator(Speaker):
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: number of the first epoch, to go on counting after an earlier ``fit``.
+            stateful: whether the state is carried from window to window of the text; without
+                that each window of ``seq_len`` tokens is read as a text of its own.
             verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch, both to
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
@@ -170,104 +180,97 @@ class TextGenerator(Speaker):
 
         Raises:
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
-            UnknownTokenError: an earlier ``fit`` did not see a symbol of this text.
+            UnknownTokenError: ``vocab`` was set by hand, and does not hold a symbol of the text.
             NonFiniteError: the loss became infinite or NaN; the weights are the last good ones.
         """
         began = time.perf_counter()
-        if epochs is None and minutes is None:
-            epochs = recipe.EPOCHS
+        epochs = recipe.EPOCHS if epochs is None and minutes is None else epochs
         callbacks = () if callbacks is None else callbacks
         check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
-        check_choice("verbose", verbose, ("auto", 0, 1, 2))
-        text = read_text(text)
-        valid_text = None if validation_data is None else read_text(validation_data)
-        joint = "" if self.level == "char" else "\n"  # two words must not become one
-        whole = text if valid_text is None else text + joint + valid_text
-        vocab = self.vocab or Vocab.from_text(whole, self.level, **recipe.choose_vocab(self.level))
-        all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text or "")
-        ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
-        model = self._prepare(vocab, len(ids))
-        chosen = recipe.choose_training(len(ids), self.device.type)
+        check_choice("verbose", verbose, VERBOSE)
+        corpus, model = self._prepare(text, validation_split, validation_data)
+        chosen = recipe.choose_training(len(corpus.ids), self.device.type)
         if self._trainer is None:
-            settings = Settings(**{"learning_rate": chosen["learning_rate"], **self._settings})
+            settings = self._settings.with_rate(chosen["learning_rate"])
             self._trainer = Trainer(model, settings, seed=self.seed)
-        self.vocab, self.model = vocab, model
+        elif self.vocab is not None and model is not self.model:
+            self._trainer.adopt(model, corpus.vocab.origins(self.vocab))
+        self._grows |= self.vocab is None
+        self.vocab, self.model, self.history = corpus.vocab, model, History()
         batch_size, seq_len = batch_size or chosen["batch_size"], seq_len or chosen["seq_len"]
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
-        headline = recipe.headline(model, len(ids), len(valid_ids), self.learning_rate, sizes)
+        counts = len(corpus.ids), len(corpus.valid_ids)
+        headline = recipe.headline(model, *counts, self.learning_rate, sizes)
         _log.info(headline)
-        level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
-        bars = [ProgressBar(headline, bar=level == 1)] if level else []
-        ratio = valid_ratio = len(text) / len(all_ids)
-        if valid_text is not None:
-            valid_ratio = len(valid_text) / len(valid_ids)
-        self.history = History()
         return self._trainer.fit(
-            ids,
-            valid_ids if len(valid_ids) else None,
+            corpus.ids,
+            corpus.valid_ids if counts[1] else None,
             epochs=epochs,
             seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
-            callbacks=[*bars, *callbacks],
+            callbacks=[*progress(verbose, headline), *callbacks],
             initial_epoch=initial_epoch,
-            chars_per_token=(ratio, valid_ratio),
+            stateful=stateful,
+            chars_per_token=corpus.chars_per_token,
             owner=self,
             history=self.history,
             **sizes,
         )
 
-    def _prepare(self, vocab: Vocab, tokens: int) -> LanguageModel:
-        """Give the model that is there, or build the one that was asked for."""
-        model = self.model
-        if model is None:
-            chosen = {} if self._kind == "ngram" else recipe.choose_model(tokens, len(vocab))
-            model = build(self._kind, len(vocab), {**chosen, **self._model_args}, self.seed)
-        if model.vocab_size != len(vocab):
-            raise ValueError(
-                f"The model's vocab_size must be the number of symbols in the text, {len(vocab)}. "
-                f"Received: a model with vocab_size={model.vocab_size}"
-            )
-        return model.to(self.device)
+    @named_arguments
+    def lr_find(
+        self,
+        text: Text,
+        *,
+        batch_size: int | None = None,
+        seq_len: int | None = None,
+        steps: int = 100,
+    ) -> SuggestedLRs:
+        """Train a copy with ever higher learning rates until it diverges, to find a good one.
 
-    def evaluate(self, text: Text) -> dict[str, float]:
-        """Measure how well the model predicts a text, over the whole of it, state carried.
-
-        Returns:
-            ``loss`` (nats per token), ``bits_per_char``, ``perplexity``.
-
-        Raises:
-            NotFittedError: there was no ``fit`` yet.
-            UnknownTokenError: the text has a symbol that the vocabulary does not hold.
-        """
-        vocab, model = self._fitted()
-        text = read_text(text)
-        ids = vocab.encode(text)
-        return evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
-
-    def score(self, text: Text) -> list[tuple[str, float]]:
-        """Give the surprisal of every token, for a heat map of what the model finds odd.
+        Args:
+            text: what ``fit`` will get.
+            batch_size: as in ``fit``; chosen if None.
+            seq_len: likewise.
+            steps: how many rates to try, at least 2, from 1e-6 to 1.
 
         Returns:
-            (token, nats) for each token; the first one is scored as after a line break.
+            The suggestions ``valley``, ``steep`` and ``minimum``, and ``plot()``. Pass one to
+            ``compile(learning_rate=...)``.
 
         Raises:
-            NotFittedError, UnknownTokenError: as ``evaluate``.
+            DataError: as ``fit``.
+            ValueError: the model learns by counting.
         """
-        vocab, model = self._fitted()
-        ids = vocab.encode(read_text(text))
-        with_start = np.concatenate([[vocab.start_id], ids])
-        return list(
-            zip([vocab.itos[i] for i in ids], surprisals(model, with_start).tolist(), strict=True)
+        corpus, model = self._prepare(text)
+        chosen = recipe.choose_training(len(corpus.ids), self.device.type)
+        return lr_find(
+            model,
+            corpus.ids,
+            self._settings.with_rate(chosen["learning_rate"]),
+            batch_size=batch_size or chosen["batch_size"],
+            seq_len=seq_len or chosen["seq_len"],
+            steps=steps,
+            seed=self.seed,
         )
 
-    def summary(self) -> str:
-        """Give a table of the model's layer groups, tensors, shapes and parameter counts."""
-        vocab, model = self._fitted()
-        return f"{vocab}, on {self.device}\n{describe(model)}"
-
-    @property
-    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The model's parts from input to output, each with its parameters."""
-        return self._fitted()[1].layer_groups()
+    def _prepare(
+        self, text: Text, split: float = 0.1, validation_data: Text | None = None
+    ) -> tuple[Corpus, LanguageModel]:
+        """Read a text; give the model for it: the one that is there, maybe grown, or a new one."""
+        level, grow = self.vocab.level if self.vocab else self.level, self._grows
+        corpus = read_corpus(text, level, self.vocab, grow, split, validation_data)
+        model, v = self.model, len(corpus.vocab)
+        if model is None:
+            chosen = recipe.choose_model(self._kind, len(corpus.ids))
+            model = build(self._kind, v, {**chosen, **self._model_args}, self.seed)
+        elif self.vocab is not None and len(self.vocab) < v:
+            model = model.grow(v, corpus.vocab.origins(self.vocab))
+        if model.vocab_size != v:
+            raise ValueError(
+                f"The model's vocab_size must be the text's number of symbols, {v}. "
+                f"Received: a model with vocab_size={model.vocab_size}"
+            )
+        return corpus, model.to(self.device)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.
@@ -307,22 +310,20 @@ class TextGenerator(Speaker):
                 file's config.
 
         Raises:
-            UnsupportedFormatError: not a model file, one by a newer textrnn, or one that holds
-                a class of its author's own.
+            UnsupportedFormatError: no model file, one by a newer textrnn, or with a class of its
+                author's own.
             CorruptModelError: the file is damaged.
             OSError: it cannot be read.
         """
         header, vocab, history, tensors = read_model(path)
         kind = header["kind"]
         if model_class is None and kind not in MODELS:
-            raise UnsupportedFormatError(
-                f"The file holds a model class of its author's own, {kind!r:.60}; pass it as "
-                f"`model_class`. Received: {str(path)!r}"
-            )
+            message = f"The file holds a model class of its author's own, {kind!r:.60}; pass it as "
+            raise UnsupportedFormatError(f"{message}`model_class`. Received: {str(path)!r}")
         model = rebuild(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, level=vocab.level, device=device)
         gen.vocab, gen.model = vocab, model.to(gen.device)
-        gen.history = history
+        gen.history, gen._grows = history, True
         return gen
 
     @property
@@ -333,7 +334,7 @@ class TextGenerator(Speaker):
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if self._trainer is None:
-            raise NotFittedError("There is no training yet; compile(learning_rate=...) sets it.")
+            raise NotFittedError("There was no fit yet; compile(learning_rate=...) sets it.")
         self._trainer.learning_rate = value
 
     def _fitted(self) -> tuple[Vocab, LanguageModel]:

@@ -73,12 +73,7 @@ class History:
         Raises:
             ImportError: matplotlib is missing; ``pip install "textrnn[plot]"``.
         """
-        if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError:
-                raise ImportError('Plots need matplotlib: pip install "textrnn[plot]"') from None
-            ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
+        ax = ax or new_axes()
         for name, label in (("loss", "training"), ("val_loss", "validation")):
             if values := self.history.get(name):
                 ax.plot(
@@ -90,3 +85,12 @@ class History:
         if ax.lines:
             ax.legend()
         return ax
+
+
+def new_axes() -> "Axes":
+    """Give the axes of a new figure, or say how to get matplotlib."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError('Plots need matplotlib: pip install "textrnn[plot]"') from None
+    return pyplot.subplots(figsize=(6, 4), layout="constrained")[1]

@@ -1,59 +1,17 @@
-"""How to step: optimisers, learning rates of layer groups, schedules.
+"""How to step: optimisers, and the learning rates of layer groups."""
 
-A schedule is a pure function from progress (0 at the start of training, 1 at its end) to a
-factor of the learning rate, so it can be printed as a table, and it keeps the ratios between
-layer groups. Progress is steps done over steps planned or, with a time budget, time over budget.
-"""
-
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from textrnn.errors import check_choice, check_number, did_you_mean
 from textrnn.models.base import LanguageModel
+from textrnn.schedules import SCHEDULES, Schedule
 
 LearningRate = float | slice | Sequence[float] | Mapping[str, float]
 """One rate, or one a layer group: ``slice(lo, hi)``, a list, or a dict by group name."""
-
-Schedule = Callable[[float], float]
-
-
-def one_cycle(progress: float, warm_up: float = 0.25) -> float:
-    """Rise from 1/25 to 1 over the warm-up, then fall to 0, both along half a cosine.
-
-    Source: Smith and Topin 2017, with fastai's shape and defaults (``fit_one_cycle``).
-
-    >>> [round(one_cycle(p / 4), 3) for p in range(5)]
-    [0.04, 1.0, 0.75, 0.25, 0.0]
-    """
-    if progress < warm_up:
-        return 1 - (1 - 1 / 25) * (1 + math.cos(math.pi * progress / warm_up)) / 2
-    return (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
-
-
-def cosine(progress: float) -> float:
-    """Fall from 1 to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts).
-
-    >>> [round(cosine(p / 4), 3) for p in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
-    """
-    return (1 + math.cos(math.pi * progress)) / 2
-
-
-def constant(progress: float) -> float:
-    """Stay at 1.
-
-    >>> constant(0.7)
-    1.0
-    """
-    return 1.0
-
-
-SCHEDULES: dict[str, Schedule] = {"one_cycle": one_cycle, "cosine": cosine, "constant": constant}
-"""What ``compile(schedule=...)`` takes by name; a function of your own will do as well."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": lambda groups: torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=_can_fuse(groups)),
@@ -70,11 +28,12 @@ class Settings:
     Args:
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``.
         learning_rate: per step, at the schedule's peak; ``learning_rates`` says which forms it
-            may have.
+            may have. None is 3e-3.
         weight_decay: of matrices, at least 0; biases are left alone.
         clip_norm: gradients are scaled down to this norm (Pascanu et al. 2013); None: never.
-        schedule: ``"one_cycle"``, ``"cosine"``, ``"constant"``, or a function from progress in
-            [0, 1] to a factor of the learning rate.
+        schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
+            ``"constant"``, or a function from progress in [0, 1] to a factor of the learning
+            rate; those of ``textrnn.schedules`` have arguments.
 
     Raises:
         TypeError, ValueError: a value is not in its range.
@@ -84,7 +43,7 @@ class Settings:
     """
 
     optimizer: str = "adamw"
-    learning_rate: LearningRate = 3e-3
+    learning_rate: LearningRate | None = None
     weight_decay: float = 0.01
     clip_norm: float | None = 1.0
     schedule: str | Schedule = "one_cycle"
@@ -97,8 +56,14 @@ class Settings:
         if not callable(self.schedule):
             check_choice("schedule", self.schedule, SCHEDULES)
         spec = self.learning_rate
-        if isinstance(spec, str) or not isinstance(spec, slice | Sequence | Mapping):
+        if isinstance(spec, str) or not isinstance(spec, slice | Sequence | Mapping | None):
             _rate(spec)
+
+    def with_rate(self, learning_rate: float) -> "Settings":
+        """Give these settings with a learning rate, if they have none yet."""
+        if self.learning_rate is not None:
+            return self
+        return replace(self, learning_rate=learning_rate)
 
     def factor(self, progress: float) -> float:
         """Give the schedule's factor of the learning rate, for progress in [0, 1]."""
@@ -164,7 +129,9 @@ def make_optimizer(model: LanguageModel, settings: Settings) -> torch.optim.Opti
         ValueError: the learning rates do not fit the model's layer groups.
     """
     layer_groups = model.layer_groups()
-    rates = learning_rates(settings.learning_rate, list(layer_groups))
+    spec = settings.with_rate(3e-3).learning_rate
+    assert spec is not None
+    rates = learning_rates(spec, list(layer_groups))
     groups: list[dict[str, Any]] = []
     for name, parameters in layer_groups.items():
         for matrices in (True, False):

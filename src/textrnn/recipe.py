@@ -14,14 +14,15 @@ def choose_vocab(level: str) -> dict[str, Any]:
     return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
 
 
-def choose_model(tokens: int, vocab_size: int) -> dict[str, Any]:
-    """Give the arguments of a recurrent model for a text of so many tokens.
+def choose_model(kind: str, tokens: int) -> dict[str, Any]:
+    """Give the arguments of a model for a text of so many tokens.
 
     A longer text carries a larger model; a short one needs dropout against learning it by
-    heart.
+    heart. A model that is not recurrent has defaults of its own.
     """
+    if kind not in ("rnn", "gru", "lstm"):
+        return {}
     return {
-        "embedding_dim": min(vocab_size, 64 if vocab_size <= 1000 else 128),
         "hidden_size": 256 if tokens < 3_000_000 else 384,
         "num_layers": 1,
         "dropout": 0.5 if tokens < 300_000 else 0.1,
@@ -41,8 +42,9 @@ def choose_training(tokens: int, device_type: str) -> dict[str, Any]:
 def headline(
     model: Any, tokens: int, valid_tokens: int, learning_rate: float, sizes: dict[str, int]
 ) -> str:
-    """Say in one line what was chosen: model, text, and how it is learnt."""
-    config = ", ".join(f"{name}={value}" for name, value in model.config.items())
+    """Say in one line what was chosen: model (but for what is off), text, how it is learnt."""
+    settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
+    config = ", ".join(f"{name}={value}" for name, value in settings.items())
     line = f"{type(model).__name__}({config}): {tokens:,} tokens to learn from, "
     line += f"{valid_tokens:,} to validate on"
     if parameters := list(model.parameters()):

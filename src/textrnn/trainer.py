@@ -5,8 +5,6 @@ generator of its own, so that nothing a callback does changes the course of trai
 """
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,12 +20,13 @@ from torch import nn
 from textrnn import distributed
 from textrnn.batching import ContiguousBatcher
 from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
+from textrnn.device import ids_on
 from textrnn.errors import NonFiniteError, check_int, check_number
 from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
-from textrnn.models.base import LanguageModel, State, detach
+from textrnn.interrupts import on_interrupt
+from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
 from textrnn.models.ngram import NGramModel
-from textrnn.models.recurrent import LockedDropout
 from textrnn.optim import Settings, make_optimizer
 from textrnn.progress import Clock, Meter
 
@@ -89,6 +88,7 @@ class Trainer:
         seq_len: int = 64,
         callbacks: Iterable[Callback] = (),
         initial_epoch: int = 0,
+        stateful: bool = True,
         chars_per_token: tuple[float, float] = (1.0, 1.0),
         owner: Any = None,
         history: History | None = None,
@@ -105,6 +105,8 @@ class Trainer:
             seq_len: tokens a row goes on in a batch, and gradients flow back.
             callbacks: called as in Keras.
             initial_epoch: the number of the first epoch.
+            stateful: whether a batch goes on from the state after the one before; without that
+                each window is read as if it were a text of its own.
             chars_per_token: mean length of a token in the text in training and in the one for
                 validation, for bits per character.
             owner: what callbacks see as ``self.model``, with the attributes of
@@ -132,8 +134,9 @@ class Trainer:
             valid_ids,
             chars_per_token,
             History() if history is None else history,
+            stateful,
         )
-        with self._training_mode(), _interruptible(run), hooks.training():
+        with self.training_mode(), on_interrupt(run.interrupt), hooks.training():
             if isinstance(self.model, NGramModel):
                 self._count(self.model, ids, initial_epoch, run)
             elif batcher is not None:
@@ -154,7 +157,7 @@ class Trainer:
             return None
         rank, world_size = distributed.rank_and_world_size()
         batcher = ContiguousBatcher(
-            _on_device(ids, self.device),
+            ids_on(ids, self.device),
             batch_size=batch_size,
             seq_len=seq_len,
             rank=rank,
@@ -172,10 +175,10 @@ class Trainer:
         meter = Meter(self.device)
         for k, (x, y) in enumerate(batcher):
             hooks.call("on_train_batch_begin", k, {})
-            rate = self._set_rates(self.settings.factor(clock.progress))
-            if run.enters_new_quarter():
+            rate = self.set_rates(self.settings.factor(clock.progress))
+            if run.enters_new_quarter() or not run.stateful:
                 state = None
-            loss, state = self._step(forward, x, y, state)
+            loss, state = self.step(x, y, state, forward)
             meter.add(loss, x.numel())
             clock.tick(x.numel())
             logs = {
@@ -200,12 +203,23 @@ class Trainer:
         run.history.append(epoch, logs)
         hooks.call("on_epoch_end", epoch, logs)
 
-    def _step(
-        self, forward: nn.Module, x: torch.Tensor, y: torch.Tensor, state: State
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, state: State = None, forward: Any = None
     ) -> tuple[torch.Tensor, State]:
-        """Learn from one batch; x, y: (B, T). Gives the loss, NaN if the step was refused."""
+        """Learn from one batch.
+
+        Args:
+            x: (B, T) integers, what the model reads.
+            y: (B, T) integers, what it should have said.
+            state: of the texts before ``x``; no gradient goes further back than ``x``.
+            forward: what to call in the model's place, its distributed wrapper.
+
+        Returns:
+            The mean loss in nats per token, NaN if the step was refused because the loss or its
+            gradient is not finite, and the state after ``x``.
+        """
         assert self.optimizer is not None
-        logits, state = forward(x.long(), detach(state))  # (B, T, V)
+        logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
         # Time first, as our models compute: flattening then copies nothing.
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), y.long().t().flatten())
         self.optimizer.zero_grad()
@@ -218,11 +232,28 @@ class Trainer:
         self.optimizer.step()
         return loss.detach(), state
 
-    def _set_rates(self, factor: float) -> float:
+    def set_rates(self, factor: float) -> float:
+        """Set each layer group's rate to a factor of its peak; give the last group's."""
         assert self.optimizer is not None
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         return float(self.optimizer.param_groups[-1]["lr"])
+
+    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
+        """Go on with what ``self.model.grow(len(origins), origins)`` gave.
+
+        The optimiser keeps its moments; those of new symbols come from where their weights do.
+        """
+        old, self.model = self.model, model
+        if self.optimizer is not None:
+            before, self.optimizer = self.optimizer, make_optimizer(model, self.settings)
+            for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
+                new["peak"] = group["peak"]
+            for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
+                self.optimizer.state[p] = {
+                    name: grow_tensor(value, p.shape, origins) if value.ndim else value
+                    for name, value in before.state.get(old_p, {}).items()
+                }
 
     def _validate(self, run: "_Run") -> dict[str, float]:
         if run.valid_ids is None:
@@ -245,9 +276,9 @@ class Trainer:
         run.hooks.call("on_epoch_end", epoch, logs)
 
     @contextmanager
-    def _training_mode(self) -> Iterator[None]:
+    def training_mode(self) -> Iterator[None]:
         """Switch dropout on, drawing from this trainer's generator, and off again."""
-        layers = [m for m in self.model.modules() if isinstance(m, LockedDropout)]
+        layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
         for layer in layers:
             layer.generator = self.generator
         self.model.train()
@@ -294,8 +325,13 @@ class _Run:
     valid_ids: NDArray[Any] | None
     chars_per_token: tuple[float, float]
     history: History
+    stateful: bool
     interrupted: bool = False
     quarter: int = 0
+
+    def interrupt(self) -> None:
+        """End training after the batch."""
+        self.interrupted = True
 
     def enters_new_quarter(self) -> bool:
         """Whether training has just begun its second, third or last quarter.
@@ -310,32 +346,3 @@ class _Run:
     def ended(self) -> bool:
         """Whether training is over: done, interrupted, or stopped by a callback."""
         return self.clock.progress >= 1 or self.interrupted or self.owner.stop_training
-
-
-@contextmanager
-def _interruptible(run: _Run) -> Iterator[None]:
-    """Let a first Ctrl-C end the run after the batch, and a second one interrupt at once.
-
-    Signals can be caught in the main thread only; elsewhere nothing is changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        if run.interrupted:
-            raise KeyboardInterrupt
-        run.interrupted = True
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _on_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Move a text to the device as small integers; a batch is widened when it is used."""
-    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch can do little with these
-        ids = ids.astype(np.int32)
-    return torch.from_numpy(ids).to(device)

@@ -1,6 +1,5 @@
 """Text to ids and back."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,18 +15,19 @@ from textrnn.errors import (
     check_int,
     named_arguments,
 )
+from textrnn.symbols import (
+    MAX_CODE_POINT,
+    UNK,
+    WORD_TOKEN,
+    CodeTable,
+    check_str,
+    count_symbols,
+    join_words,
+    relatives,
+    smallest_uint,
+)
 
 LEVELS = ("char", "word")
-UNK = "<unk>"
-"""How the symbol for "none of the others" is written. No text holds it as one token."""
-
-_BLOCK = 1 << 16  # characters looked up at a time: code points and ids stay in the cache
-_MAX_CODE_POINT = 0x10FFFF
-
-# A word, with its inner apostrophes; a sign with the space after it; white space. The one thing
-# left out is a single space between two words, which `decode` puts back.
-_WORD = re.compile(r"\w")
-_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s] ?|(?!(?<=\w) (?=\w))\s")  # noqa: RUF001
 
 
 class Vocab:
@@ -81,7 +81,7 @@ class Vocab:
         self.start_id = self.stoi.get("\n", 0)
         self._check_symbols()
         if level == "char":
-            self._make_tables()
+            self._table = CodeTable(self.itos[: self.unk_id], missing=len(self.itos))
 
     def _check_symbols(self) -> None:
         known = self.itos[: self.unk_id]
@@ -95,20 +95,18 @@ class Vocab:
             twice = next(s for s, n in Counter(self.itos).items() if n > 1)
             raise VocabError(f"Symbols must differ from each other. Received twice: {twice!r}")
 
-    def _make_tables(self) -> None:
-        """Lay out code point -> id and id -> code point as arrays, for whole texts at once."""
-        codes = np.array([ord(s) for s in self.itos[: self.unk_id]], dtype=np.uint32)
-        missing = len(self.itos)  # stands for "not in the vocabulary"
-        self._codes = codes
-        self._ids = np.full(int(codes.max()) + 2, missing, dtype=_smallest_uint(missing))
-        self._ids[codes] = np.arange(len(codes))
-
     @classmethod
     @named_arguments
     def from_text(
-        cls, text: str, level: str = "char", *, max_size: int | None = None, min_freq: int = 1
+        cls,
+        text: str,
+        level: str = "char",
+        *,
+        max_size: int | None = None,
+        min_freq: int = 1,
+        pad: bool = False,
     ) -> "Vocab":
-        """Collect the symbols of a text.
+        r"""Collect the symbols of a text.
 
         Args:
             text: at least one character.
@@ -116,6 +114,7 @@ class Vocab:
             max_size: keep only this many symbols, the most frequent ones (of equally frequent
                 ones those that sort first).
             min_freq: keep only symbols that occur at least this often.
+            pad: add a symbol to fill up with, ``"\0"``, which is the first: its id is 0.
 
         Returns:
             A vocabulary. If something was left out, it has an unknown symbol besides.
@@ -127,12 +126,12 @@ class Vocab:
         >>> Vocab.from_text("abracadabra", max_size=2)
         Vocab(3 symbols, level='char', unk_id=2)
         """
-        _check_str(text)
+        check_str(text)
         if not text:
             raise DataError("The text is empty: there are no symbols to collect. Received: ''")
         check_choice("level", level, LEVELS)
         check_int("min_freq", min_freq, 1)
-        counts = _count_characters(text) if level == "char" else Counter(_TOKEN.findall(text))
+        counts = count_symbols(text, level)
         kept = [symbol for symbol, n in counts.items() if n >= min_freq]
         if max_size is not None:
             check_int("max_size", max_size, 1)
@@ -143,7 +142,52 @@ class Vocab:
                 f"{max(counts, key=counts.__getitem__)!r}, occurs {max(counts.values())} times. "
                 f"Received: min_freq={min_freq}"
             )
-        return cls(sorted(kept), level, unk=len(kept) < len(counts))
+        unk = len(kept) < len(counts)
+        return cls(sorted({*kept, "\0"} if pad else kept), level, unk=unk)
+
+    def grow(self, text: str, *, max_size: int | None = None, min_freq: int = 1) -> "Vocab":
+        """Give a vocabulary with the symbols of another text besides, or this one if none is new.
+
+        Known symbols keep their ids, but for the unknown symbol, which stays the last.
+
+        Args:
+            text: at least one character.
+            max_size: add only symbols among this many most frequent ones of the text.
+            min_freq: add only symbols that occur at least this often in the text.
+
+        Raises:
+            DataError, VocabError: as ``from_text``.
+
+        >>> Vocab.from_text("hello").grow("a hat").itos
+        ['e', 'h', 'l', 'o', ' ', 'a', 't']
+        """
+        other = Vocab.from_text(text, self.level, max_size=max_size, min_freq=min_freq)
+        new = [symbol for symbol in other.itos[: other.unk_id] if symbol not in self.stoi]
+        unk = self.unk_id is not None or other.unk_id is not None
+        if not new and unk == (self.unk_id is not None):
+            return self
+        return Vocab([*self.itos[: self.unk_id], *new], self.level, unk=unk)
+
+    def origins(self, vocab: "Vocab") -> NDArray[np.int64]:
+        """Say which symbol of another vocabulary each symbol of this one is, or is most like.
+
+        A symbol that ``vocab`` does not hold is like the same letter or word in another case,
+        or without its diacritics, if ``vocab`` holds that.
+
+        Returns:
+            (len(self),) int64, ids of ``vocab``; -1 for a symbol like none.
+
+        >>> Vocab("aÀx").origins(Vocab("ba")).tolist()
+        [1, 1, -1]
+        """
+        get = vocab.stoi.get
+        return np.array(
+            [
+                next((get(s, -1) for s in (symbol, *relatives(symbol)) if s in vocab.stoi), -1)
+                for symbol in self.itos
+            ],
+            dtype=np.int64,
+        )
 
     def __len__(self) -> int:
         return len(self.itos)
@@ -187,7 +231,7 @@ class Vocab:
         >>> Vocab("abc").encode("cab?", unknown="skip")
         array([2, 0, 1], dtype=uint8)
         """
-        _check_str(text)
+        check_str(text)
         if unknown is None:
             unknown = "error" if self.unk_id is None else "unk"
         check_choice("unknown", unknown, ("error", "skip", "unk"))
@@ -196,7 +240,7 @@ class Vocab:
                 "This vocabulary has no unknown symbol; make one with `max_size` or `min_freq`, "
                 "or pass unknown='skip'. Received: unknown='unk'"
             )
-        ids = self._look_up_characters(text) if self.level == "char" else self._look_up_words(text)
+        ids = self._table.encode(text) if self.level == "char" else self._look_up_words(text)
         if int(ids.max(initial=0)) == len(self):
             unseen = ids == len(self)
             if unknown == "error":
@@ -205,27 +249,19 @@ class Vocab:
                 ids = ids[~unseen]
             else:
                 ids[unseen] = self.unk_id
-        return ids.astype(_smallest_uint(len(self) - 1), copy=False)
+        return ids.astype(smallest_uint(len(self) - 1), copy=False)
 
-    # Both look-ups write len(self) for a symbol that the vocabulary does not hold.
-
-    def _look_up_characters(self, text: str) -> NDArray[Any]:
-        ids = np.empty(len(text), dtype=self._ids.dtype)
-        for start in range(0, len(text), _BLOCK):
-            codes = _code_points(text[start : start + _BLOCK])
-            # mode="clip": a code point past the table reads its last entry, "missing"
-            np.take(self._ids, codes, out=ids[start : start + _BLOCK], mode="clip")
-        return ids
+    # This and the table write len(self) for a symbol that the vocabulary does not hold.
 
     def _look_up_words(self, text: str) -> NDArray[Any]:
         missing, get = len(self), self.stoi.get
-        found = [get(token, missing) for token in _TOKEN.findall(text)]
-        return np.array(found, dtype=_smallest_uint(missing))
+        found = [get(token, missing) for token in WORD_TOKEN.findall(text)]
+        return np.array(found, dtype=smallest_uint(missing))
 
     def _raise_unknown(self, text: str, index: int) -> None:
         token, position = text[index : index + 1], index
         if self.level == "word":
-            match = next(m for i, m in enumerate(_TOKEN.finditer(text)) if i == index)
+            match = next(m for i, m in enumerate(WORD_TOKEN.finditer(text)) if i == index)
             token, position = match[0], match.start()
         code = f" (U+{ord(token):04X})" if len(token) == 1 else ""
         raise UnknownTokenError(
@@ -266,12 +302,11 @@ class Vocab:
                 f"Received: id {array[index]} at index {index}"
             )
         if self.level == "char" and (self.unk_id is None or self.unk_id not in array):
-            codes = self._codes[array.astype(np.int64)].astype("<u4")
-            return codes.tobytes().decode("utf-32-le", "surrogatepass")
+            return self._table.decode(array)
         symbols = [self.itos[i] for i in array.tolist()]
         if self.level == "char":
             return "".join(symbols)
-        return "".join(_with_spaces(symbols, "" if after is None else self.itos[after]))
+        return join_words(symbols, "" if after is None else self.itos[after])
 
     def to_config(self) -> dict[str, Any]:
         """Give this vocabulary as plain numbers and words, for a JSON file.
@@ -301,7 +336,7 @@ class Vocab:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise VocabError(
                 "A stored vocabulary must have 'level', 'unk' and 'symbols', a list of lists of "
-                f"code points from 0 to {_MAX_CODE_POINT}. Received: {error!r}"
+                f"code points from 0 to {MAX_CODE_POINT}. Received: {error!r}"
             ) from None
         if level not in LEVELS or not isinstance(unk, bool):
             raise VocabError(
@@ -309,41 +344,3 @@ class Vocab:
                 f"Received: level={level!r:.40}, unk={unk!r:.40}"
             )
         return cls(symbols, level, unk=unk)
-
-
-def _check_str(text: object) -> None:
-    if not isinstance(text, str):
-        kind = type(text).__name__
-        raise TypeError(f"`text` must be str; decode bytes first. Received: {kind} {text!r:.60}")
-
-
-def _smallest_uint(number: int) -> np.dtype[Any]:
-    """Give the smallest unsigned integer type that holds ``number``."""
-    return np.min_scalar_type(number)
-
-
-def _code_points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
-def _count_characters(text: str) -> dict[str, int]:
-    counts = np.zeros(_MAX_CODE_POINT + 1, dtype=np.int64)
-    for start in range(0, len(text), 16 * _BLOCK):
-        found = np.bincount(_code_points(text[start : start + 16 * _BLOCK]))
-        counts[: len(found)] += found
-    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
-
-
-def _with_spaces(symbols: list[str], before: str) -> Iterator[str]:
-    """Put a space between two words that follow each other."""
-    after_word = _is_word(before)
-    for symbol in symbols:
-        is_word = _is_word(symbol)
-        if after_word and is_word:
-            yield " "
-        yield symbol
-        after_word = is_word
-
-
-def _is_word(symbol: str) -> bool:
-    return symbol == UNK or _WORD.match(symbol) is not None

@@ -9,6 +9,9 @@ from typing import Any
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.errors import check_int
 
+VERBOSE = ("auto", 0, 1, 2)
+"""What ``fit`` may be asked to show."""
+
 
 class CSVLogger(Callback):
     """Writes the epoch's logs to a CSV file, a line an epoch.
@@ -121,6 +124,12 @@ class ProgressBar(Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def progress(verbose: str | int, headline: str) -> list[ProgressBar]:
+    """Give what ``fit`` shows: a bar in a terminal, lines elsewhere, nothing for 0."""
+    level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
+    return [ProgressBar(headline, bar=level == 1)] if level else []
 
 
 def _tqdm() -> Any:

@@ -7,6 +7,7 @@ import torch
 from textrnn.models.base import LanguageModel, ModuleStepper, to_arrays
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
+from textrnn.models.window import WindowMLPModel, WindowRNNModel
 from textrnn.stepping import STEPPERS, Stepper
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "LanguageModel",
     "NGramModel",
     "RNNModel",
+    "WindowMLPModel",
+    "WindowRNNModel",
     "build",
     "kind_of",
     "stepper_of",
@@ -23,6 +26,8 @@ __all__ = [
 
 MODELS: dict[str, type[LanguageModel]] = {
     "ngram": NGramModel,
+    "window_mlp": WindowMLPModel,
+    "window_rnn": WindowRNNModel,
     "rnn": RNNModel,
     "gru": GRUModel,
     "lstm": LSTMModel,

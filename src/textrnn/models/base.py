@@ -16,7 +16,7 @@ once. Nothing is kept on the module between two calls: there is no state to rese
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.errors import CorruptModelError, check_int
+from textrnn.errors import CorruptModelError, check_int, check_number
 
 State = Any
 """None, a tensor, or tuples of states."""
@@ -70,6 +70,60 @@ class LanguageModel(nn.Module, ABC):
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Name the model's parts from input to output, every parameter in exactly one."""
 
+    def grow(self, vocab_size: int, origins: NDArray[np.int64]) -> "LanguageModel":
+        """Give a model of this kind for a larger vocabulary, which goes on where this one is.
+
+        Args:
+            vocab_size: V', the new number of symbols.
+            origins: (V',) for each new symbol the old symbol whose weights it starts with, or
+                -1 for the mean over the old symbols.
+        """
+        with torch.device("meta"):
+            model = type(self)(**{**self.config, "vocab_size": vocab_size})
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        old = self.state_dict()
+        model.load_state_dict(
+            {name: grow_tensor(old[name], shape, origins) for name, shape in shapes.items()},
+            assign=True,
+        )
+        for new_p, old_p in zip(model.parameters(), self.parameters(), strict=True):
+            new_p.requires_grad_(old_p.requires_grad)
+        return model.train(self.training)
+
+
+class Dropout(nn.Module):
+    """Zeroes numbers at random in training, drawing them from a generator of its own.
+
+    The numbers that are kept are divided by 1 - p, so that the expectation stays the same
+    (Srivastava et al. 2014). A mask smaller than the tensor is shared by what it is spread
+    over: with one for (B, H) of a (T, B, H) tensor the same features are missing at every step
+    of a window (Gal and Ghahramani 2016), which suits recurrent networks better than new ones.
+
+    Args:
+        name: the argument of the model that p comes from, for the error.
+        p: the probability that a number is zeroed, in [0, 1).
+
+    Attributes:
+        generator: where the random numbers come from; None is torch's global generator.
+
+    >>> x = torch.ones(4, 2, 3)  # (T, B, H)
+    >>> y = Dropout("dropout", 0.5)(x, mask=(2, 3))
+    >>> bool((y == y[0]).all())
+    True
+    """
+
+    def __init__(self, name: str, p: float) -> None:
+        super().__init__()
+        self.p = check_number(name, p, "in [0, 1)", lambda p: 0 <= p < 1)
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: torch.Tensor, mask: Sequence[int] | None = None) -> torch.Tensor:
+        """Drop numbers of x in training, give x as it is otherwise; ``mask`` is a shape."""
+        if not self.training or self.p == 0:
+            return x
+        keep = x.new_empty(x.shape if mask is None else tuple(mask))
+        return x * keep.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
+
 
 class ModuleStepper:
     """Steps any model, one of a user's own too, through its torch module.
@@ -93,6 +147,42 @@ class ModuleStepper:
             return logits[:, -1].float().cpu().numpy(), state
         finally:
             self.model.train(training)
+
+
+def grow_tensor(
+    tensor: torch.Tensor, shape: Sequence[int], origins: NDArray[np.int64]
+) -> torch.Tensor:
+    """Bring a tensor to the shape that it has for a larger vocabulary.
+
+    The axes that differ are those of the symbols; ``origins`` is that of ``LanguageModel.grow``.
+
+    >>> grow_tensor(torch.tensor([[1.0], [3.0]]), (3, 1), np.array([0, 1, -1])).tolist()
+    [[1.0], [3.0], [2.0]]
+    """
+    tensor = tensor.detach()
+    index = torch.from_numpy(origins).to(tensor.device)
+    for axis, (old, new) in enumerate(zip(tensor.shape, shape, strict=True)):
+        if old != new:
+            means = tensor.mean(axis, keepdim=True)
+            rows = tensor.index_select(axis, index.clamp(min=0))
+            known = (index >= 0).view([-1 if i == axis else 1 for i in range(tensor.ndim)])
+            tensor = torch.where(known, rows, means)
+    return tensor.clone()
+
+
+def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
+    """Give the width of a symbol's vector: as asked, or the vocabulary's size up to a limit.
+
+    A vector as wide as the vocabulary can say all that a symbol can; characters need no more
+    than 64 numbers, words some more.
+
+    >>> embedding_width(None, 30), embedding_width(None, 300), embedding_width(None, 20_000)
+    (30, 64, 128)
+    """
+    check_int("vocab_size", vocab_size, 1)
+    if embedding_dim is None:
+        return min(vocab_size, 64 if vocab_size <= 1000 else 128)
+    return check_int("embedding_dim", embedding_dim, 1)
 
 
 def detach(state: State) -> State:

@@ -9,7 +9,7 @@ from torch import nn
 
 from textrnn.errors import check_choice, check_int
 from textrnn.models.base import LanguageModel, to_arrays
-from textrnn.stepping import NGramStepper
+from textrnn.stepping.ngram import NGramStepper
 
 _SMOOTHINGS = ("witten_bell", None)
 
@@ -80,6 +80,29 @@ class NGramModel(LanguageModel):
         for k, table in enumerate(self.levels):
             parents, moved = table.add(k, parents, moved, ids, self.vocab_size)  # type: ignore[operator]
         _remake_stepper(self)
+
+    def grow(self, vocab_size: int, origins: NDArray[np.int64]) -> "NGramModel":
+        """Give a model for a larger vocabulary with the same counts.
+
+        What a new symbol is like plays no part: it was not counted yet.
+
+        Args:
+            vocab_size: V', the new number of symbols.
+            origins: (V',) the old id of each symbol; known ones keep their order, and the first
+                one that has an origin is the symbol itself.
+        """
+        model = NGramModel(**{**self.config, "vocab_size": vocab_size})
+        new_ids = np.array([np.flatnonzero(origins == i)[0] for i in range(self.vocab_size)])
+        for k, (new, old) in enumerate(zip(model.levels, self.levels, strict=True)):
+            table = {name: tensor.cpu().numpy() for name, tensor in old.named_buffers()}
+            parent, token = np.divmod(table["contexts"], self.vocab_size)
+            if k:
+                table["contexts"] = parent * vocab_size + new_ids[token]
+            table["tokens"] = new_ids[table["tokens"]].astype(np.int32)
+            for name, array in table.items():
+                setattr(new, name, torch.from_numpy(array))
+        _remake_stepper(model)
+        return model
 
     def lower(self, order: int) -> "NGramModel":
         """Give the model of a lower order that these counts hold, without counting again."""

@@ -4,100 +4,73 @@ All three are an embedding, a stack of one-layer recurrent modules and a linear 
 written with the time axis first inside, which is the layout that PyTorch's kernels work in.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from textrnn.errors import check_choice, check_int, check_number
-from textrnn.models.base import LanguageModel, State
-
-
-class LockedDropout(nn.Module):
-    """Drops the same features at every time step of a window (Gal and Ghahramani 2016).
-
-    Plain dropout draws anew at each step; a recurrent network learns better when what is
-    missing stays missing for a while.
-
-    Args:
-        p: the probability that a feature is dropped, in [0, 1).
-
-    Attributes:
-        generator: where the random numbers come from; None is torch's global generator.
-
-    >>> x = torch.ones(4, 2, 3)  # (T, B, H)
-    >>> y = LockedDropout(0.5)(x)
-    >>> bool((y == y[0]).all())
-    True
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = check_number("dropout", p, "in [0, 1)", lambda p: 0 <= p < 1)
-        self.generator: torch.Generator | None = None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop features of x (T, B, H) in training; give x as it is otherwise."""
-        if not self.training or self.p == 0:
-            return x
-        keep = torch.empty_like(x[0]).bernoulli_(1 - self.p, generator=self.generator)  # (B, H)
-        return x * keep.div_(1 - self.p)
+from textrnn.errors import check_choice, check_int
+from textrnn.models.base import Dropout, LanguageModel, State, embedding_width
 
 
 class _Recurrent(LanguageModel):
-    """What RNN, GRU and LSTM share; the subclasses choose the cell."""
+    r"""What RNN, GRU and LSTM share: everything but the cell f.
 
-    def __init__(
-        self,
-        cell: type[nn.RNN] | type[nn.GRU] | type[nn.LSTM],
-        *,
-        vocab_size: int,
-        embedding_dim: int | None,
-        hidden_size: int,
-        num_layers: int,
-        dropout: float,
-        **options: Any,
-    ) -> None:
-        check_int("vocab_size", vocab_size, 1)
-        embedding_dim = min(vocab_size, 64) if embedding_dim is None else embedding_dim
-        check_int("embedding_dim", embedding_dim, 1)
-        check_int("hidden_size", hidden_size, 1)
-        check_int("num_layers", num_layers, 1)
-        super().__init__(
-            vocab_size=vocab_size,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            **options,
-        )
-        nonlinearity = {k: v for k, v in options.items() if k == "nonlinearity"}
-        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+    For layers l = 1 ... L:
+
+        h^0_t = E[x_t]        h^l_t = f(h^(l-1)_t, h^l_(t-1))        logits_t = W h^L_t + b
+    """
+
+    cell: type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]
+
+    def __init__(self, **config: Any) -> None:
+        config["embedding_dim"] = _width(config)
+        super().__init__(**config)
+        v, e = self.vocab_size, config["embedding_dim"]
+        h = check_int("hidden_size", config["hidden_size"], 1)
+        depth = check_int("num_layers", config["num_layers"], 1)
+        options = {k: v for k, v in config.items() if k == "nonlinearity"}
+        self.embedding = nn.Embedding(v, e) if e else None
+        self.embedding_dropout = Dropout("embedding_dropout", config["embedding_dropout"])
         self.layers = nn.ModuleList(
-            cell(embedding_dim if i == 0 else hidden_size, hidden_size, **nonlinearity)
-            for i in range(num_layers)
+            self.cell(h if i else e or v, h, **options) for i in range(depth)
         )
-        self.dropout = LockedDropout(dropout)
-        self.head = nn.Linear(hidden_size, vocab_size)
+        self.weight_drop = Dropout("weight_drop", config["weight_drop"])
+        self.dropout = Dropout("dropout", config["dropout"])
+        self.head = nn.Linear(h, v)
+        if config["tie_weights"]:
+            self.head.register_parameter("weight", None)  # the embedding's is used
         self.reset_parameters()
 
     def forward(
         self, ids: torch.Tensor, state: tuple[State, ...] | None = None
     ) -> tuple[torch.Tensor, tuple[State, ...]]:
         """Score the token after each of ids (B, T): logits (B, T, V)."""
-        x = self.embedding(ids.t())  # (T, B, E)
+        v = self.vocab_size
+        if self.embedding is None:
+            x = self.embedding_dropout(F.one_hot(ids.t(), v).float(), mask=(v,))  # (T, B, V)
+        else:
+            table = self.embedding_dropout(self.embedding.weight, mask=(v, 1))  # (V, E)
+            x = F.embedding(ids.t(), table)  # (T, B, E)
         new_state = []
         for i, layer in enumerate(self.layers):
-            x, layer_state = layer(x, None if state is None else state[i])  # (T, B, H)
-            x = self.dropout(x)
+            x, layer_state = _run(layer, x, None if state is None else state[i], self.weight_drop)
+            x = self.dropout(x, mask=x.shape[1:])  # (T, B, H)
             new_state.append(layer_state)
-        return self.head(x).transpose(0, 1), tuple(new_state)  # (B, T, V)
+        if self.embedding is not None and self.config["tie_weights"]:
+            logits = F.linear(x, self.embedding.weight, self.head.bias)
+        else:
+            logits = self.head(x)
+        return logits.transpose(0, 1), tuple(new_state)  # (B, T, V)
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Give embedding, layer0, layer1, ..., head."""
-        groups = {"embedding": list(self.embedding.parameters())}
-        groups |= {f"layer{i}": list(layer.parameters()) for i, layer in enumerate(self.layers)}
+        """Give embedding (if there is one), layer0, layer1, ..., head."""
+        groups = {f"layer{i}": list(layer.parameters()) for i, layer in enumerate(self.layers)}
         groups["head"] = list(self.head.parameters())
+        if self.embedding is not None:
+            groups = {"embedding": list(self.embedding.parameters()), **groups}
         return groups
 
     @torch.no_grad()
@@ -111,42 +84,41 @@ class _Recurrent(LanguageModel):
         Args:
             generator: where the random numbers come from; None is torch's global generator.
         """
-        if self.head.weight.is_meta:
+        if self.head.bias.is_meta:
             return
-        nn.init.normal_(self.embedding.weight, std=0.1, generator=generator)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=0.1, generator=generator)
         for layer in self.layers:
-            h = int(layer.hidden_size)  # type: ignore[arg-type]
-            for gate in layer.weight_ih_l0.split(h):  # type: ignore[operator]
-                nn.init.xavier_uniform_(gate, generator=generator)
-            for gate in layer.weight_hh_l0.split(h):  # type: ignore[operator]
-                self._reset_recurrent(gate, generator)
-            nn.init.zeros_(layer.bias_ih_l0)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias_hh_l0)  # type: ignore[arg-type]
-            if isinstance(layer, nn.LSTM):
-                layer.bias_ih_l0[h : 2 * h] = 1  # type: ignore[operator]  # gates are in the order i, f, g, o
-        nn.init.xavier_uniform_(self.head.weight, generator=generator)
+            _reset(layer, self.config.get("recurrent_init") == "identity", generator)
+        if self.head.weight is not None:
+            nn.init.xavier_uniform_(self.head.weight, generator=generator)
         nn.init.zeros_(self.head.bias)
-
-    def _reset_recurrent(self, gate: torch.Tensor, generator: torch.Generator | None) -> None:
-        if self.config.get("recurrent_init") == "identity":
-            nn.init.eye_(gate)
-        else:
-            nn.init.orthogonal_(gate, generator=generator)
 
 
 class RNNModel(_Recurrent):
-    """The simple recurrent network (Elman 1990): h' = tanh(W x + U h + b).
+    """The simple recurrent network (Elman 1990).
+
+    The cell f of each layer, with s = tanh or relu:
+
+        h_t = s(W x_t + U h_(t-1) + b)
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector; min(V, 64) if None.
+        embedding_dim: E, the width of a symbol's vector; chosen by V if None: V itself, at most
+            64, or 128 above 1,000 symbols.
         hidden_size: H, the width of the state.
         num_layers: recurrent layers on top of each other.
         dropout: the probability that a feature of a layer's output is dropped in training, in
-            [0, 1); the same features at every step of a window.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
-        recurrent_init: ``"orthogonal"``, or ``"identity"`` as Le, Jaitly and Hinton (2015) start
-            a relu network.
+            [0, 1); the same features at every step of a window (Gal and Ghahramani 2016).
+        embedding_dropout: the probability that a symbol is dropped, that is, its vector is zero
+            wherever it occurs in a batch (Merity et al. 2018, section 4.3).
+        weight_drop: the probability that a weight of U is dropped for a batch, in every layer
+            (DropConnect as in AWD-LSTM: Merity et al. 2018, section 2).
+        input: ``"embedding"``, or ``"onehot"`` to feed the layers vectors of V zeros and a one.
+        tie_weights: use the embedding as the head's weights, too (Press and Wolf 2017); E is H.
+        nonlinearity: s, ``"tanh"`` or ``"relu"``.
+        recurrent_init: ``"orthogonal"``, or ``"identity"`` for a U that begins as the identity,
+            meant for relu (Le, Jaitly and Hinton 2015).
 
     The state is one tensor (1, B, H) a layer.
 
@@ -156,6 +128,8 @@ class RNNModel(_Recurrent):
     ((2, 7, 65), (1, 2, 128))
     """
 
+    cell = nn.RNN
+
     def __init__(
         self,
         vocab_size: int,
@@ -164,33 +138,73 @@ class RNNModel(_Recurrent):
         hidden_size: int = 256,
         num_layers: int = 1,
         dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        input: str = "embedding",
+        tie_weights: bool = False,
         nonlinearity: str = "tanh",
         recurrent_init: str = "orthogonal",
     ) -> None:
         check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         check_choice("recurrent_init", recurrent_init, ("orthogonal", "identity"))
         super().__init__(
-            nn.RNN,
             vocab_size=vocab_size,
             embedding_dim=embedding_dim,
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
+            embedding_dropout=embedding_dropout,
+            weight_drop=weight_drop,
+            input=input,
+            tie_weights=tie_weights,
             nonlinearity=nonlinearity,
             recurrent_init=recurrent_init,
         )
 
 
-class GRUModel(_Recurrent):
-    """The gated recurrent unit (Cho et al. 2014).
+class _Gated(_Recurrent):
+    """What GRU and LSTM share: their arguments."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        embedding_dim: int | None = None,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        input: str = "embedding",
+        tie_weights: bool = False,
+    ) -> None:
+        super().__init__(
+            vocab_size=vocab_size,
+            embedding_dim=embedding_dim,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+            embedding_dropout=embedding_dropout,
+            weight_drop=weight_drop,
+            input=input,
+            tie_weights=tie_weights,
+        )
+
+
+class GRUModel(_Gated):
+    """The gated recurrent unit (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU).
+
+    The cell f of each layer, with s the logistic function and * the product by element:
+
+        r = s(W_r x_t + U_r h_(t-1) + b_r)                   reset gate
+        z = s(W_z x_t + U_z h_(t-1) + b_z)                   update gate
+        n = tanh(W_n x_t + b_n + r * (U_n h_(t-1) + c_n))    new content
+        h_t = (1 - z) * n + z * h_(t-1)
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector; min(V, 64) if None.
-        hidden_size: H, the width of the state.
-        num_layers: recurrent layers on top of each other.
-        dropout: the probability that a feature of a layer's output is dropped in training, in
-            [0, 1); the same features at every step of a window.
+        embedding_dim, hidden_size, num_layers, dropout, embedding_dropout, weight_drop, input,
+            tie_weights: as in ``RNNModel``.
 
     The state is one tensor (1, B, H) a layer.
 
@@ -198,35 +212,24 @@ class GRUModel(_Recurrent):
     ['embedding', 'layer0', 'layer1', 'head']
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        *,
-        embedding_dim: int | None = None,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            nn.GRU,
-            vocab_size=vocab_size,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-        )
+    cell = nn.GRU
 
 
-class LSTMModel(_Recurrent):
+class LSTMModel(_Gated):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with Gers's forget gate, 2000).
+
+    The cell f of each layer, with s the logistic function and * the product by element:
+
+        i = s(W_i x_t + U_i h_(t-1) + b_i)       input gate
+        f = s(W_f x_t + U_f h_(t-1) + b_f)       forget gate
+        g = tanh(W_g x_t + U_g h_(t-1) + b_g)    new content
+        o = s(W_o x_t + U_o h_(t-1) + b_o)       output gate
+        c_t = f * c_(t-1) + i * g                h_t = o * tanh(c_t)
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector; min(V, 64) if None.
-        hidden_size: H, the width of the state.
-        num_layers: recurrent layers on top of each other.
-        dropout: the probability that a feature of a layer's output is dropped in training, in
-            [0, 1); the same features at every step of a window.
+        embedding_dim, hidden_size, num_layers, dropout, embedding_dropout, weight_drop, input,
+            tie_weights: as in ``RNNModel``.
 
     The state is a pair (h, c) of tensors (1, B, H) a layer.
 
@@ -235,20 +238,63 @@ class LSTMModel(_Recurrent):
     9585
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        *,
-        embedding_dim: int | None = None,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            nn.LSTM,
-            vocab_size=vocab_size,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
+    cell = nn.LSTM
+
+
+def _width(config: Mapping[str, Any]) -> int | None:
+    """Give the width of the embedding, None for one-hot input, or say why there can be none."""
+    e, h, tied = config["embedding_dim"], config["hidden_size"], config["tie_weights"]
+    check_choice("input", config["input"], ("embedding", "onehot"))
+    check_choice("tie_weights", tied, (False, True))
+    if config["input"] == "onehot":
+        if e is not None or tied:
+            raise ValueError(
+                "`input='onehot'` has no embedding: leave out `embedding_dim` and `tie_weights`. "
+                f"Received: embedding_dim={e!r}, tie_weights={tied!r}"
+            )
+        return None
+    if tied and e not in (None, h):
+        raise ValueError(
+            "`tie_weights` needs an embedding as wide as the state: leave out `embedding_dim`. "
+            f"Received: embedding_dim={e!r}, hidden_size={h!r}"
         )
+    return embedding_width(h if tied else e, config["vocab_size"])
+
+
+def _run(
+    layer: Any, x: torch.Tensor, state: State, weight_drop: Dropout
+) -> tuple[torch.Tensor, State]:
+    """Run one recurrent layer over x (T, B, ·), in training with part of its U dropped."""
+    if not weight_drop.training or weight_drop.p == 0:
+        result: tuple[torch.Tensor, State] = layer(x, state)
+        return result
+    # The functions that torch's modules call take their weights as arguments, so nothing has to
+    # be put in the place of a parameter, and taken away again.
+    weights = [layer.weight_ih_l0, weight_drop(layer.weight_hh_l0)]
+    weights += [layer.bias_ih_l0, layer.bias_hh_l0]
+    # has_biases, num_layers, dropout, train, bidirectional, batch_first
+    options = True, 1, 0.0, True, False, False
+    start = x.new_zeros((1, x.shape[1], layer.hidden_size))
+    if isinstance(layer, nn.LSTM):
+        y, h, c = torch.lstm(x, state or (start, start), weights, *options)
+        return y, (h, c)
+    run = torch.gru if isinstance(layer, nn.GRU) else torch.rnn_tanh
+    if isinstance(layer, nn.RNN) and layer.nonlinearity == "relu":
+        run = torch.rnn_relu
+    return run(x, start if state is None else state, weights, *options)
+
+
+def _reset(layer: Any, identity: bool, generator: torch.Generator | None) -> None:
+    """Draw the initial weights of one recurrent layer, gate by gate."""
+    h = layer.hidden_size
+    for gate in layer.weight_ih_l0.split(h):
+        nn.init.xavier_uniform_(gate, generator=generator)
+    for gate in layer.weight_hh_l0.split(h):
+        if identity:
+            nn.init.eye_(gate)
+        else:
+            nn.init.orthogonal_(gate, generator=generator)
+    nn.init.zeros_(layer.bias_ih_l0)
+    nn.init.zeros_(layer.bias_hh_l0)
+    if isinstance(layer, nn.LSTM):
+        layer.bias_ih_l0[h : 2 * h] = 1  # type: ignore[operator]  # the gates are in the order i, f, g, o

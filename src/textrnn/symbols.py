@@ -1,0 +1,110 @@
+"""What a symbol is: a text cut into code points or words, words put together, kinship."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNK = "<unk>"
+"""How the symbol for "none of the others" is written. No text holds it as one token."""
+
+MAX_CODE_POINT = 0x10FFFF
+
+_BLOCK = 1 << 16  # characters worked on at a time: code points and ids stay in the cache
+
+# A word, with its inner apostrophes; a sign with the space after it; white space. The one thing
+# left out is a single space between two words, which `join_words` puts back.
+_WORD = re.compile(r"\w")
+WORD_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s] ?|(?!(?<=\w) (?=\w))\s")  # noqa: RUF001
+"""Matches the symbols of a text at level "word", one after the other."""
+
+
+def check_str(text: object) -> None:
+    """Raise ``TypeError`` unless a text is a ``str``."""
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise TypeError(f"`text` must be str; decode bytes first. Received: {kind} {text!r:.60}")
+
+
+def count_symbols(text: str, level: str) -> Mapping[str, int]:
+    """Count how often each symbol occurs in a text, at level "char" or "word"."""
+    if level == "word":
+        return Counter(WORD_TOKEN.findall(text))
+    counts = np.zeros(MAX_CODE_POINT + 1, dtype=np.int64)
+    for start in range(0, len(text), 16 * _BLOCK):
+        found = np.bincount(_code_points(text[start : start + 16 * _BLOCK]))
+        counts[: len(found)] += found
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+
+
+class CodeTable:
+    """Numbers code points, whole texts at once: an array from code point to id, and one back.
+
+    Args:
+        symbols: one code point each, in the order of their ids.
+        missing: the id that stands for every other code point.
+    """
+
+    def __init__(self, symbols: Sequence[str], missing: int) -> None:
+        self._codes = np.array([ord(symbol) for symbol in symbols], dtype="<u4")
+        self._ids = np.full(int(self._codes.max()) + 2, missing, dtype=smallest_uint(missing))
+        self._ids[self._codes] = np.arange(len(symbols))
+
+    def encode(self, text: str) -> NDArray[Any]:
+        """Give the ids (N,) of a text."""
+        ids = np.empty(len(text), dtype=self._ids.dtype)
+        for start in range(0, len(text), _BLOCK):
+            codes = _code_points(text[start : start + _BLOCK])
+            # mode="clip": a code point past the table reads its last entry, "missing"
+            np.take(self._ids, codes, out=ids[start : start + _BLOCK], mode="clip")
+        return ids
+
+    def decode(self, ids: NDArray[Any]) -> str:
+        """Give the text of ids (N,), none of them missing."""
+        return self._codes[ids.astype(np.int64)].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def smallest_uint(number: int) -> np.dtype[Any]:
+    """Give the smallest unsigned integer type that holds ``number``."""
+    return np.min_scalar_type(number)
+
+
+def join_words(symbols: list[str], before: str = "") -> str:
+    """Put symbols of level "word" together; ``before`` is the symbol that stands before them."""
+    return "".join(_with_spaces(symbols, before))
+
+
+def relatives(symbol: str) -> Iterator[str]:
+    """Give the symbols that one is most like, the nearest first: other case, no diacritics.
+
+    >>> list(dict.fromkeys(relatives("É")))
+    ['é', 'É', 'e', 'E']
+    """
+    plain = unicodedata.normalize("NFKD", symbol)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    for form in (symbol, plain, symbol.strip(), f"{symbol} "):  # a sign may have a space after it
+        yield from (form.lower(), form.capitalize(), form.upper(), form)
+
+
+def _with_spaces(symbols: list[str], before: str) -> Iterator[str]:
+    """Put a space between two words that follow each other."""
+    after_word = _is_word(before)
+    for symbol in symbols:
+        is_word = _is_word(symbol)
+        if after_word and is_word:
+            yield " "
+        yield symbol
+        after_word = is_word
+
+
+def _is_word(symbol: str) -> bool:
+    return symbol == UNK or _WORD.match(symbol) is not None
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    """Give the code points of a text, lone surrogates included."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
