@@ -38,7 +38,8 @@ class _Recurrent(LanguageModel):
             self.cell(h if i else e or v, h, **options) for i in range(depth)
         )
         self.weight_drop = Dropout("weight_drop", config["weight_drop"])
-        self.dropout = Dropout("dropout", config["dropout"])
+        self.dropouts = nn.ModuleList(Dropout("dropout", config["dropout"]) for _ in range(depth))
+        self.dropouts[-1] = Dropout("output_dropout", config["output_dropout"])
         self.head = nn.Linear(h, v)
         if config["tie_weights"]:
             self.head.register_parameter("weight", None)  # the embedding's is used
@@ -55,9 +56,9 @@ class _Recurrent(LanguageModel):
             table = self.embedding_dropout(self.embedding.weight, mask=(v, 1))  # (V, E)
             x = F.embedding(ids.t(), table)  # (T, B, E)
         new_state = []
-        for i, layer in enumerate(self.layers):
+        for i, (layer, dropout) in enumerate(zip(self.layers, self.dropouts, strict=True)):
             x, layer_state = _run(layer, x, None if state is None else state[i], self.weight_drop)
-            x = self.dropout(x, mask=x.shape[1:])  # (T, B, H)
+            x = dropout(x, mask=x.shape[1:])  # (T, B, H)
             new_state.append(layer_state)
         if self.embedding is not None and self.config["tie_weights"]:
             logits = F.linear(x, self.embedding.weight, self.head.bias)
@@ -77,9 +78,9 @@ class _Recurrent(LanguageModel):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new initial weights.
 
-        Input weights are Glorot uniform (Glorot and Bengio 2010), each gate's recurrent weights
-        orthogonal (Saxe et al. 2014), biases zero but the forget gate's, which is 1
-        (Jozefowicz et al. 2015).
+        Symbols get vectors of variance 1, input weights are Glorot uniform (Glorot and Bengio
+        2010), each gate's recurrent weights orthogonal (Saxe et al. 2014), biases zero. A forget
+        gate's too: starting it at 1 (Jozefowicz et al. 2015) learns more slowly on characters.
 
         Args:
             generator: where the random numbers come from; None is torch's global generator.
@@ -87,7 +88,8 @@ class _Recurrent(LanguageModel):
         if self.head.bias.is_meta:
             return
         if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=0.1, generator=generator)
+            std = 0.1 if self.config["tie_weights"] else 1.0  # small enough for a head
+            nn.init.normal_(self.embedding.weight, std=std, generator=generator)
         for layer in self.layers:
             _reset(layer, self.config.get("recurrent_init") == "identity", generator)
         if self.head.weight is not None:
@@ -110,6 +112,8 @@ class RNNModel(_Recurrent):
         num_layers: recurrent layers on top of each other.
         dropout: the probability that a feature of a layer's output is dropped in training, in
             [0, 1); the same features at every step of a window (Gal and Ghahramani 2016).
+        output_dropout: the same of the last layer's output, which goes to the head; as
+            ``dropout`` if None. 0 is what ``torch.nn.LSTM`` does with its ``dropout``.
         embedding_dropout: the probability that a symbol is dropped, that is, its vector is zero
             wherever it occurs in a batch (Merity et al. 2018, section 4.3).
         weight_drop: the probability that a weight of U is dropped for a batch, in every layer
@@ -138,6 +142,7 @@ class RNNModel(_Recurrent):
         hidden_size: int = 256,
         num_layers: int = 1,
         dropout: float = 0.0,
+        output_dropout: float | None = None,
         embedding_dropout: float = 0.0,
         weight_drop: float = 0.0,
         input: str = "embedding",
@@ -153,6 +158,7 @@ class RNNModel(_Recurrent):
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
+            output_dropout=dropout if output_dropout is None else output_dropout,
             embedding_dropout=embedding_dropout,
             weight_drop=weight_drop,
             input=input,
@@ -173,6 +179,7 @@ class _Gated(_Recurrent):
         hidden_size: int = 256,
         num_layers: int = 1,
         dropout: float = 0.0,
+        output_dropout: float | None = None,
         embedding_dropout: float = 0.0,
         weight_drop: float = 0.0,
         input: str = "embedding",
@@ -184,6 +191,7 @@ class _Gated(_Recurrent):
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
+            output_dropout=dropout if output_dropout is None else output_dropout,
             embedding_dropout=embedding_dropout,
             weight_drop=weight_drop,
             input=input,
@@ -203,8 +211,8 @@ class GRUModel(_Gated):
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim, hidden_size, num_layers, dropout, embedding_dropout, weight_drop, input,
-            tie_weights: as in ``RNNModel``.
+        embedding_dim, hidden_size, num_layers, dropout, output_dropout, embedding_dropout,
+            weight_drop, input, tie_weights: as in ``RNNModel``.
 
     The state is one tensor (1, B, H) a layer.
 
@@ -228,8 +236,8 @@ class LSTMModel(_Gated):
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim, hidden_size, num_layers, dropout, embedding_dropout, weight_drop, input,
-            tie_weights: as in ``RNNModel``.
+        embedding_dim, hidden_size, num_layers, dropout, output_dropout, embedding_dropout,
+            weight_drop, input, tie_weights: as in ``RNNModel``.
 
     The state is a pair (h, c) of tensors (1, B, H) a layer.
 
@@ -296,5 +304,3 @@ def _reset(layer: Any, identity: bool, generator: torch.Generator | None) -> Non
             nn.init.orthogonal_(gate, generator=generator)
     nn.init.zeros_(layer.bias_ih_l0)
     nn.init.zeros_(layer.bias_hh_l0)
-    if isinstance(layer, nn.LSTM):
-        layer.bias_ih_l0[h : 2 * h] = 1  # type: ignore[operator]  # the gates are in the order i, f, g, o

@@ -43,7 +43,10 @@ class _Window(LanguageModel):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new initial weights: Glorot uniform (Glorot and Bengio 2010), biases zero.
+        """Draw new initial weights.
+
+        Symbols get vectors of variance 1, weights are Glorot uniform (Glorot and Bengio 2010),
+        biases zero.
 
         Args:
             generator: where the random numbers come from; None is torch's global generator.
@@ -53,7 +56,7 @@ class _Window(LanguageModel):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
         if not self.embedding.weight.is_meta:
-            nn.init.normal_(self.embedding.weight, std=0.1, generator=generator)
+            nn.init.normal_(self.embedding.weight, generator=generator)
 
 
 class WindowMLPModel(_Window):
