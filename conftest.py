@@ -14,11 +14,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="module")
 def _in_a_folder_of_its_own(tmp_path_factory):
-    """Let examples write files, and find the text that the README names."""
+    """Let examples write files, and find short texts under the names that pages use."""
     folder = tmp_path_factory.mktemp("examples")
     from textrnn.datasets import load_human_numbers
 
-    folder.joinpath("shakespeare.txt").write_text(load_human_numbers(1, 150) + "\nROMEO:\n")
+    text = load_human_numbers(1, 150)
+    folder.joinpath("shakespeare.txt").write_text(f"{text}\nROMEO:\n")
+    folder.joinpath("nietzsche.txt").write_text(f"PREFACE\n\n\n{text}\nfor those of part\n" * 3)
+    folder.joinpath("andersen_27200.txt").write_text(f"The beetle, and\n{text}\n" * 3)
+    folder.joinpath("tinyshakespeare.txt").write_text(f"{text}\nROMEO:\n" * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield

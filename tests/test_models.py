@@ -367,6 +367,88 @@ def test_an_identity_network_starts_with_the_identity():
     assert torch.equal(model.layers[1].weight_hh_l0, torch.eye(5))
 
 
+def test_one_hot_input_is_an_embedding_by_the_identity(generator):
+    """The first layer's columns are the symbols' vectors."""
+    one_hot = build("lstm", 7, {"input": "onehot", "hidden_size": 5}, seed=0)
+    other = build("lstm", 7, {"embedding_dim": 7, "hidden_size": 5}, seed=0)
+    other.load_state_dict({**one_hot.state_dict(), "embedding.weight": torch.eye(7)})
+    ids = torch.randint(7, (2, 9), generator=generator)
+    assert_close(one_hot(ids)[0], other(ids)[0])
+    assert list(one_hot.layer_groups()) == ["layer0", "head"]
+
+
+def test_a_tied_head_is_the_embedding(generator):
+    """The logits are products with the embedding's rows; there is no other matrix for them."""
+    model = build("rnn", 7, {"tie_weights": True, "hidden_size": 5}, seed=0)
+    nn.init.normal_(model.head.bias, generator=generator)
+    h = []
+    model.layers[0].register_forward_hook(lambda module, args, result: h.append(result[0]))
+    logits, _ = model(torch.randint(7, (2, 9), generator=generator))
+    expected = h[0].transpose(0, 1) @ model.embedding.weight.T + model.head.bias
+    assert_close(logits, expected)
+    assert [name for name in model.state_dict() if "head" in name] == ["head.bias"]
+    assert model.config["embedding_dim"] == 5
+
+
+# The window models
+
+
+def window_logits(model, window):
+    """Score one window of vectors (w, E) by the formulas of the docstrings."""
+    c, p = model.config, dict(model.named_parameters())
+
+    def linear(name, x):
+        return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+    if "combine" not in c:
+        return linear("head", torch.relu(linear("hidden", window.flatten())))
+    h = torch.zeros(c["hidden_size"])
+    for x in window:
+        if c["combine"] == "add":
+            h = torch.tanh(linear("recurrent", h + torch.relu(linear("input", x))))
+        else:
+            h = torch.tanh(linear("recurrent", torch.relu(linear("input", torch.cat([h, x])))))
+    return linear("head", h)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("window_mlp", {}), ("window_rnn", {"combine": "add"}), ("window_rnn", {"combine": "concat"})],
+)
+def test_window_models_equal_their_formulas(kind, arguments, generator):
+    """Every position of a text is the formula on its window; before the text are zeros."""
+    model = build(kind, 9, {"window": 3, "embedding_dim": 4, "hidden_size": 6, **arguments}, seed=0)
+    for name, parameter in model.named_parameters():
+        if "bias" in name:
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+    ids = torch.randint(9, (2, 8), generator=generator)
+    vectors = torch.cat([torch.zeros(2, 2, 4), model.embedding(ids)], dim=1)
+    expected = torch.stack(
+        [torch.stack([window_logits(model, row[t : t + 3]) for t in range(8)]) for row in vectors]
+    )
+    assert_close(model(ids)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["window_mlp", "window_rnn"])
+def test_a_window_model_sees_the_window_and_nothing_before(kind, generator):
+    """Changing the oldest token of a window changes its score, changing one before does not."""
+    model = build(kind, 9, {"window": 3, "hidden_size": 6}, seed=0)
+    ids = torch.randint(8, (1, 6), generator=generator)
+    scores = model(ids)[0][0, 5]
+    for at, changes in ((2, False), (3, True), (5, True)):
+        other = ids.clone()
+        other[0, at] += 1
+        assert torch.equal(model(other)[0][0, 5], scores) != changes
+
+
+@pytest.mark.parametrize("kind", ["window_mlp", "window_rnn"])
+def test_a_window_can_be_given_as_the_state(kind, generator):
+    """A window's first w-1 ids are the state before its last."""
+    model = build(kind, 9, {"window": 4, "hidden_size": 6}, seed=0)
+    ids = torch.randint(9, (5, 4), generator=generator)
+    assert_close(model(ids[:, -1:], ids[:, :-1])[0][:, 0], model(ids)[0][:, -1])
+
+
 # Dropout
 
 
@@ -416,6 +498,162 @@ def test_dropout_acts_in_training_only(kind, x, vocab):
     dropping = build(kind, len(vocab), {**args, "dropout": 0.5}, seed=0)
     assert not torch.allclose(dropping.train()(x)[0], plain(x)[0])
     assert torch.equal(dropping.eval()(x)[0], plain(x)[0])
+
+
+@pytest.mark.parametrize("kind", [*RECURRENT, "rnn, relu"])
+def test_weight_drop_drops_recurrent_weights(kind, generator):
+    """In training a model runs with part of its U at zero, the rest doubled, and only of its U."""
+    args = {"num_layers": 2, "hidden_size": 6, "weight_drop": 0.5}
+    args |= {"nonlinearity": "relu"} if "relu" in kind else {}
+    model = build(kind.split(",")[0], 9, args, seed=0)
+    ids = torch.randint(9, (3, 5), generator=generator)
+    model.weight_drop.generator = torch.Generator().manual_seed(3)
+    logits, state = model(ids)
+    again, _ = model(ids, state)
+    layer = Dropout("weight_drop", 0.5)  # the same masks
+    layer.generator = torch.Generator().manual_seed(3)
+    twin = copy.deepcopy(model).eval()
+    for expected, carried in ((logits, None), (again, state)):
+        for cell, source in zip(twin.layers, model.layers, strict=True):
+            cell.weight_hh_l0.data = layer(source.weight_hh_l0.detach())
+        assert_close(twin(ids, carried)[0], expected)
+        assert 0.2 < float((twin.layers[1].weight_hh_l0 == 0).float().mean()) < 0.8
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_gradients_reach_every_weight_through_a_weight_drop(kind, generator):
+    """What is dropped gets none, what is kept does."""
+    model = build(kind, 9, {"hidden_size": 6, "weight_drop": 0.5}, seed=0)
+    model.weight_drop.generator = torch.Generator().manual_seed(3)
+    model(torch.randint(9, (3, 5), generator=generator))[0].square().sum().backward()
+    layer = Dropout("weight_drop", 0.5)
+    layer.generator = torch.Generator().manual_seed(3)
+    kept = layer(torch.ones_like(model.layers[0].weight_hh_l0)) != 0
+    assert torch.equal(model.layers[0].weight_hh_l0.grad != 0, kept)
+    assert all(bool((p.grad != 0).any()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("arguments", [{}, {"input": "onehot"}])
+def test_embedding_dropout_drops_whole_symbols(arguments, generator):
+    """A symbol is missing wherever it stands in a batch, or nowhere."""
+    model = build("rnn", 40, {"hidden_size": 6, "embedding_dropout": 0.5, **arguments}, seed=0)
+    model.embedding_dropout.generator = torch.Generator().manual_seed(3)
+    inputs = []
+    model.layers[0].register_forward_hook(lambda module, args, result: inputs.append(args[0]))
+    ids = torch.arange(40).repeat(2, 2)  # each symbol twice in each of two rows
+    model(ids)
+    missing = (inputs[0] == 0).all(dim=2).t()  # (B, T)
+    assert torch.equal(missing, missing[:1, :40].repeat(2, 2))
+    assert 10 <= int(missing[0, :40].sum()) <= 30
+
+
+def test_output_dropout_is_of_the_last_layer_only(generator):
+    """It defaults to ``dropout``; 0 leaves what goes to the head whole."""
+    args = {"hidden_size": 30, "num_layers": 2, "dropout": 0.5}
+    whole = build("gru", 9, {**args, "output_dropout": 0.0}, seed=0)
+    both = build("gru", 9, args, seed=0)
+    assert both.config["output_dropout"] == 0.5
+    ids = torch.randint(9, (3, 5), generator=generator)
+    for model, share in ((whole, 0.0), (both, 0.5)):
+        inputs = []
+        model.head.register_forward_pre_hook(
+            lambda module, args, inputs=inputs: inputs.append(args)
+        )
+        model(ids)
+        zeros = float((inputs[0][0] == 0).float().mean())
+        assert zeros == pytest.approx(share, abs=share / 2)
+
+
+# Larger vocabularies
+
+
+def grown(model, extra):
+    """Give the model with more symbols, each like the old symbol in ``extra``, -1 for none."""
+    origins = np.array([*range(model.vocab_size), *extra])
+    return model.grow(len(origins), origins)
+
+
+def test_a_grown_model_knows_what_it_knew(model, x):
+    """On the old symbols it gives the old scores, and the old states."""
+    v = model.vocab_size
+    expected, state = model(x)
+    logits, new_state = grown(model, [0, -1, -1])(x)
+    assert logits.shape[-1] == v + 3
+    if isinstance(model, NGramModel):  # new symbols take a share of what was never seen
+        expected, logits = expected.softmax(-1), logits[..., :v].softmax(-1)
+        assert_close(logits, expected, rtol=0.05, atol=0.01)
+    else:
+        assert_close(logits[..., :v], expected)
+    assert_close(new_state, state)
+
+
+def test_a_new_symbol_starts_as_its_relative(model, x):
+    """It is scored like the symbol it is like, and read like it."""
+    if isinstance(model, NGramModel):
+        pytest.skip("a counting model starts a new symbol from nothing")
+    v = model.vocab_size
+    new = grown(model, [3])
+    logits, _ = new(x)
+    assert_close(logits[..., v], logits[..., 3])
+    other = torch.where(x == 3, v, x)
+    assert bool((other != x).any())
+    assert_close(new(other)[0], logits)
+
+
+def test_a_new_symbol_without_a_relative_starts_as_the_mean(generator):
+    """Row by row, in the embedding and in the head."""
+    model = build("lstm", 5, {"embedding_dim": 3, "hidden_size": 4}, seed=0)
+    new = grown(model, [-1])
+    for name in ("embedding.weight", "head.weight", "head.bias"):
+        assert_close(new.get_parameter(name)[5], model.get_parameter(name).mean(dim=0))
+
+
+def test_growing_finds_the_axes_of_a_user_s_model():
+    """Both axes of a table of bigrams are symbols."""
+    new = grown(Bigram(4), [2])
+    assert torch.equal(new.table.weight[:, 4], new.table.weight[:, 2])
+    assert torch.equal(new.table.weight[4], new.table.weight[2])
+    assert new.config == {"vocab_size": 5}
+
+
+def test_growing_keeps_what_is_frozen_and_leaves_the_old_model_alone():
+    """The flags of the parameters go along; nothing is shared."""
+    model = build("gru", 5, {"hidden_size": 4}, seed=0).eval()
+    model.embedding.weight.requires_grad_(False)
+    before = arrays_of(model)
+    new = grown(model, [-1])
+    assert [p.requires_grad for p in new.parameters()] == [
+        p.requires_grad for p in model.parameters()
+    ]
+    assert not new.training
+    for p in new.parameters():
+        p.data.zero_()
+    assert_same_arrays(arrays_of(model), before)
+
+
+def test_growing_draws_no_random_numbers():
+    """The global generator of torch stays as it is."""
+    model, before = build("gru", 5, {"hidden_size": 4}, seed=0), torch.get_rng_state()
+    grown(model, [-1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("smoothing", ["witten_bell", None])
+def test_a_grown_counting_model_has_counted_the_same(smoothing):
+    """Its tables are those of a larger model that counted the text in its ids, and it counts on."""
+    ids = np.random.default_rng(0).integers(5, size=200)
+    new_ids = np.array([0, 1, 2, 3, 6])  # the last symbol moves behind two new ones
+    model = NGramModel(5, order=3, smoothing=smoothing)
+    expected = NGramModel(7, order=3, smoothing=smoothing)
+    model.count(ids)
+    expected.count(new_ids[ids])
+    new = model.grow(7, np.array([0, 1, 2, 3, -1, 0, 4]))
+    assert_same_arrays(arrays_of(new), arrays_of(expected))
+    for counting in (new, expected):
+        counting.count(np.array([4, 5, 0, 4, 5]))
+    assert_same_arrays(arrays_of(new), arrays_of(expected))
+    text = torch.arange(7)[None]
+    assert torch.equal(new(text)[0], expected(text)[0])
 
 
 # Counting

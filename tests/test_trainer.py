@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.testing import assert_close
 
 from textrnn.batching import ContiguousBatcher
 from textrnn.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
@@ -270,7 +271,7 @@ def test_dropout_is_given_back():
     Trainer(model, seed=1).fit(IDS, IDS, epochs=2, callbacks=[look], **SIZES)
     assert modes == [True] * 8
     assert not model.training
-    assert model.dropout.generator is None
+    assert all(dropout.generator is None for dropout in model.dropouts)
 
 
 # The learning rate
@@ -500,7 +501,7 @@ def test_an_error_in_a_callback_comes_out(hook):
         trainer.fit(IDS, IDS, epochs=2, callbacks=callbacks, **SIZES)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not model.training
-    assert model.dropout.generator is None
+    assert all(dropout.generator is None for dropout in model.dropouts)
     assert trainer.fit(IDS, epochs=1, **SIZES).epoch == [0]
     assert ends == ["before", "after"]
 
@@ -605,3 +606,74 @@ def test_callbacks_see_the_owner():
     assert callback.model is owner
     assert owner.stop_training is False
     assert len(history) == 1
+
+
+# State, and growing
+
+
+def test_without_state_every_window_begins_anew():
+    """``stateful=False`` hands no state on; the losses are those of windows as texts."""
+    model = Sums(V)
+    Trainer(model, plain()).fit(IDS, epochs=3, stateful=False, **SIZES)
+    assert model.received == [None] * len(model.received)
+    carrying = Sums(V)
+    Trainer(carrying, plain()).fit(IDS, epochs=3, **SIZES)
+    assert any(state is not None for state in carrying.received)
+
+
+def test_a_step_is_the_loop_written_by_hand():
+    """``step`` gives the loss and the state, and steps with the rates that are set."""
+    model, twin = small("rnn"), small("rnn")
+    trainer = Trainer(model, plain(learning_rate=0.5))
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.125)
+    assert trainer.set_rates(0.25) == 0.125
+    state = twin_state = None
+    for start in (0, 10):
+        x, y = (torch.from_numpy(IDS[None, start + i : start + i + 10]).long() for i in (0, 1))
+        loss, state = trainer.step(x, y, state)
+        logits, twin_state = twin(x, None if twin_state is None else (twin_state[0].detach(),))
+        expected = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        assert_close(loss, expected.detach())
+    assert_close(weights(model), weights(twin))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_moments_follow_a_grown_model(optimizer):
+    """Known symbols keep their moments, new ones get those of their origins; peaks stay."""
+    trainer = Trainer(small("lstm"), Settings(optimizer=optimizer, learning_rate=0.01))
+    trainer.fit(IDS, epochs=1, **SIZES)
+    trainer.learning_rate = 0.002
+    old = trainer.optimizer.state
+    before = {n: old[p] for n, p in trainer.model.named_parameters()}
+    origins = np.array([*range(V), 1])
+    trainer.adopt(trainer.model.grow(V + 1, origins), origins)
+    assert trainer.learning_rate == pytest.approx(0.002)
+    for name, p in trainer.model.named_parameters():
+        state = trainer.optimizer.state[p]
+        assert state.keys() == before[name].keys()
+        for key in state.keys() - {"step"}:
+            moment = before[name][key]
+            rows = V in moment.shape and name != "layers.0.weight_hh_l0"
+            expected = moment[origins] if rows else moment
+            assert torch.equal(state[key], expected), (name, key)
+        if "step" in state:
+            assert float(state["step"]) == float(before[name]["step"]) > 0
+    trainer.fit(IDS, epochs=1, **SIZES)
+
+
+def test_a_grown_training_goes_on_as_the_old_one_would():
+    """With symbols that never occur added, the known weights take nearly the same course."""
+    trainers = [Trainer(small("gru"), plain(learning_rate=0.1)) for _ in range(2)]
+    for trainer in trainers:
+        trainer.fit(IDS, epochs=1, **SIZES)
+    origins = np.array([*range(V), -1])
+    model = trainers[1].model.grow(V + 1, origins)
+    nn.init.constant_(model.head.bias[V:].data, -30)  # so that it takes no part
+    trainers[1].adopt(model, origins)
+    for trainer in trainers:
+        trainer.fit(IDS, epochs=1, **SIZES)
+    assert_close(model.head.weight[:V], trainers[0].model.head.weight, rtol=1e-3, atol=1e-5)
+    assert_close(model.embedding.weight[:V], trainers[0].model.embedding.weight)

@@ -447,3 +447,81 @@ def test_a_config_that_describes_no_vocabulary(config, message):
     """Whatever a damaged file holds is a VocabError that says what was expected."""
     with pytest.raises(VocabError, match=message):
         Vocab.from_config(config)
+
+
+# Padding and growth
+
+NIETZSCHE = "\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyzÆäæéë"
+"""The 84 characters of the text of fast.ai's lesson 6."""
+
+
+def test_the_lesson_s_ids_come_out():
+    """With a pad symbol first, PREFACE is what lesson 6 prints."""
+    vocab = Vocab.from_text(NIETZSCHE, pad=True)
+    assert len(vocab) == 85
+    assert vocab.encode("PREFACE\n\n\n").tolist() == [40, 42, 29, 30, 25, 27, 29, 1, 1, 1]
+    assert vocab.decode([0]) == "\0"
+
+
+@pytest.mark.parametrize("level", ["char", "word"])
+def test_the_pad_symbol_is_the_first_and_there_once(level):
+    """Also where the text has it, and where symbols are left out."""
+    vocab = Vocab.from_text("b a a \0 \0", level, max_size=1, pad=True)
+    assert vocab.itos.count("\0") == 1
+    assert vocab.itos[0] == "\0"
+    assert vocab.unk_id == len(vocab) - 1
+    assert Vocab.from_config(vocab.to_config()) == vocab
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.sampled_from(["char", "word"]))
+def test_a_grown_vocabulary_holds_both_texts_and_keeps_its_ids(one, other, level):
+    """What was encoded before is still what it was."""
+    vocab = Vocab.from_text(one, level)
+    new = vocab.grow(other, max_size=None)
+    assert new.itos[: len(vocab)] == vocab.itos
+    assert new.decode(new.encode(one)) == one
+    assert new.decode(new.encode(other)) == other
+    assert new.origins(vocab)[: len(vocab)].tolist() == list(range(len(vocab)))
+
+
+def test_a_vocabulary_that_holds_the_text_does_not_grow():
+    """It is given back as it is."""
+    vocab = Vocab.from_text("hello")
+    assert vocab.grow("hell") is vocab
+
+
+def test_growth_keeps_the_unknown_symbol_last():
+    """Symbols are added before it, by the rules for a new vocabulary; it can come newly, too."""
+    vocab = Vocab.from_text("a a b b c", "word", min_freq=2)
+    new = vocab.grow("d d e a", min_freq=2)
+    assert (vocab.itos, new.itos) == (["a", "b", "<unk>"], ["a", "b", "d", "<unk>"])
+    assert new.unk_id == 3
+    assert new.origins(vocab).tolist() == [0, 1, -1, 2]
+    assert Vocab.from_text("a").grow("bbc", max_size=1).itos == ["a", "b", "<unk>"]
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "origins"),
+    [
+        ("a", "a", [0]),
+        ("A", "ab", [0]),
+        ("é", "eé", [1]),
+        ("É", "eé", [1]),  # another case is nearer than no accent
+        ("É", "Ee", [1]),
+        ("ñ", "N", [0]),
+        ("x", "ab", [-1]),
+        ("ß", "s", [-1]),
+        ("й", "и", [0]),
+    ],
+)
+def test_a_new_character_is_like_its_other_case_or_its_plain_form(new, old, origins):
+    """Case first, then diacritics; otherwise it is like none."""
+    assert Vocab(new).origins(Vocab(old)).tolist() == origins
+
+
+def test_a_new_word_is_like_its_other_cases():
+    """At level "word" too; a sign is like itself with a space after it."""
+    old = Vocab(["cat", "café", "! ", "."], "word")
+    assert Vocab(["CAT", "Cafe", "Café", "!", ". ", "dog"], "word").origins(old).tolist() == [
+        0, -1, 1, 2, 3, -1,
+    ]  # fmt: skip
