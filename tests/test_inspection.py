@@ -112,7 +112,7 @@ def test_a_counting_model_has_no_embeddings(text):
     """It says so."""
     gen = TextGenerator("ngram", order=2)
     gen.fit(text, verbose=0)
-    with pytest.raises(ValueError, match="no vectors for its symbols.*NGramModel"):
+    with pytest.raises(ValueError, match=r"no vectors for its symbols.*NGramModel"):
         gen.embeddings()
 
 
