@@ -1,6 +1,6 @@
 """Train the models of the seeds with their printed settings, and compare the losses.
 
-    python benchmarks/seeds.py --data DIR            every row but the two longest: an hour on one core
+    python benchmarks/seeds.py --data DIR            every row but the longest: an hour on one core
     python benchmarks/seeds.py --data DIR gru lstm   the rows with these words in their name
 
 Sources: fast.ai's lesson 6 (lesson6-rnn.ipynb of fastai 0.7; its stateful rows exist in two

@@ -1,6 +1,8 @@
 """Each callback's contract; epochs are acted out by hand where their numbers matter."""
 
+import copy
 import csv
+import math
 import re
 
 import numpy as np
@@ -12,14 +14,17 @@ from textrnn.callbacks import (
     Callback,
     CSVLogger,
     EarlyStopping,
+    KeepBestWeights,
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
     SampleText,
+    SwapEMAWeights,
     TerminateOnNaN,
 )
 from textrnn.errors import NonFiniteError
+from textrnn.evaluation import evaluate
 from textrnn.models import GRUModel
 from textrnn.optim import Settings
 from textrnn.trainer import Trainer
@@ -94,12 +99,13 @@ def test_logs_hold_what_the_docs_say():
     keep = {h: (lambda *args, h=h: logs.update({h: args[-1]})) for h in HOOKS}
     trainer = Trainer(GRUModel(7, hidden_size=4))
     history = trainer.fit(IDS, IDS, epochs=2, callbacks=[LambdaCallback(**keep)], **SIZES)
-    batch = {"loss", "learning_rate", "progress", "tokens_per_second"}
+    batch = {"loss", "gradient_norm", "learning_rate", "progress", "tokens_per_second"}
     trained = {"loss", "bits_per_char", "perplexity"}
     tested = {f"val_{name}" for name in trained}
     assert set(logs["on_train_batch_end"]) == batch
     assert set(logs["on_test_end"]) == tested
-    assert set(logs["on_epoch_end"]) == trained | tested | {"learning_rate", "seconds"}
+    besides = {"gradient_norm", "learning_rate", "seconds"}
+    assert set(logs["on_epoch_end"]) == trained | tested | besides
     assert logs["on_epoch_end"] == {name: values[-1] for name, values in history.history.items()}
     assert logs["on_train_batch_end"]["loss"] == history.history["loss"][-1]
     assert logs["on_train_batch_end"]["progress"] == 1.0
@@ -333,7 +339,7 @@ def test_reduce_lr_on_plateau(trainer, settings, losses, rates):
     callback = ReduceLROnPlateau(**{"factor": 0.5, **settings})
     act(callback, trainer, losses, lambda epoch: seen.append(trainer.learning_rate))
     np.testing.assert_allclose(seen, rates)
-    peaks = {group["name"]: group["peak"] for group in trainer.optimizer.param_groups}
+    peaks = {group["name"]: group["peak"] for group in trainer.learner.optimizer.param_groups}
     np.testing.assert_allclose(list(peaks.values()), np.array([0.25, 0.5, 1.0]) * rates[-1])
 
 
@@ -459,3 +465,84 @@ def test_training_with_a_bar(text, capsys):
     assert re.search(r"\d+%\|.*\|", err)
     assert len(re.findall(r"epoch \d/2  loss ", err)) == 2
     assert err.rsplit("\r", 1)[-1].strip() == ""
+
+
+# Which weights
+
+
+def vector(model):
+    """Give a copy of a model's weights."""
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+class Losses(Callback):
+    """Overwrites what validation found, and notes the weights after each epoch."""
+
+    def __init__(self, losses):
+        self.losses, self.weights = losses, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Hand out the next loss."""
+        logs["val_loss"] = self.losses[epoch]
+        self.weights.append(vector(self.model.model))
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3.0, 1.0, 2.0], 1), ([3.0, 2.0, 1.0], 2), ([1.0, 1.0, math.nan], 0)]
+)
+def test_the_best_weights_are_kept(losses, best):
+    """At the end the model has the weights of the lowest val_loss, the first of equal ones."""
+    trainer, said = Trainer(GRUModel(7, hidden_size=4)), []
+    note, keep = Losses(losses), KeepBestWeights(said.append)
+    trainer.fit(IDS, IDS, epochs=3, callbacks=[note, keep], **SIZES)
+    assert keep.best_epoch == best
+    assert torch.equal(vector(trainer.model), note.weights[best])
+    told = [f"kept the weights of the best epoch: epoch {best + 1}, val_loss {losses[best]:.4f}"]
+    assert said == (told if best != 2 else [])
+
+
+def test_without_validation_the_last_weights_stay():
+    """There is nothing to choose by."""
+    trainer, keep = Trainer(GRUModel(7, hidden_size=4)), KeepBestWeights()
+    last = []
+    note = LambdaCallback(on_epoch_end=lambda epoch, logs: last.append(vector(trainer.model)))
+    trainer.fit(IDS, epochs=2, callbacks=[note, keep], **SIZES)
+    assert keep.best_epoch is None
+    assert torch.equal(vector(trainer.model), last[-1])
+
+
+def test_the_average_of_the_weights_by_hand():
+    """It is the recursion of its docstring; it is validated, saved and kept, training is not it."""
+    trainer = Trainer(GRUModel(7, hidden_size=4), Settings(learning_rate=0.1))
+    plain = Trainer(copy.deepcopy(trainer.model), Settings(learning_rate=0.1))
+    average, steps, seen = vector(plain.model), [], []
+    plain.fit(IDS, epochs=2, callbacks=[
+        LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(vector(plain.model)))
+    ], **SIZES)  # fmt: skip
+    for n, weights in enumerate(steps, 1):
+        momentum = min(0.8, n / (10 + n))
+        average = momentum * average + (1 - momentum) * weights
+    look = LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(vector(trainer.model)),
+        on_epoch_end=lambda epoch, logs: seen.append(logs["val_loss"]),
+    )
+    history = trainer.fit(IDS, IDS, epochs=2, callbacks=[SwapEMAWeights(0.8), look], **SIZES)
+    trained = [weights for weights in seen if isinstance(weights, torch.Tensor)]
+    assert all(map(torch.equal, trained, steps))
+    torch.testing.assert_close(vector(trainer.model), average)
+    assert history.history["val_loss"][-1] == evaluate(trainer.model, IDS)["loss"]
+
+
+def test_the_average_is_kept_without_validation_too():
+    """At the end the model has the average, not the last weights."""
+    trainer, last = Trainer(GRUModel(7, hidden_size=4), Settings(learning_rate=0.1)), []
+    note = LambdaCallback(on_train_batch_end=lambda batch, logs: last.append(vector(trainer.model)))
+    trainer.fit(IDS, epochs=2, callbacks=[note, SwapEMAWeights(0.9)], **SIZES)
+    assert not torch.allclose(vector(trainer.model), last[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [1.0, -0.1])
+def test_a_momentum_out_of_range(momentum):
+    """It is in [0, 1)."""
+    with pytest.raises(ValueError, match=r"`ema_momentum` must be a number in \[0, 1\)"):
+        SwapEMAWeights(momentum)

@@ -18,10 +18,11 @@ ROWS = [
     {"stepping", "models.ngram", "models.recurrent", "models.window"},
     {"models", "sampler"},
     {"evaluation", "optim", "progress", "callbacks.base"},
-    {"inspection", "callbacks.control", "callbacks.report"},
+    {"inspection", "callbacks.control", "callbacks.weights"},
+    {"callbacks.report"},
     {"callbacks"},
-    {"trainer"},
-    {"lr_finder"},
+    {"learner"},
+    {"trainer", "lr_finder"},
     {"generator"},
     {"cli"},
     {"", "__main__"},
@@ -30,7 +31,7 @@ WITHOUT_TORCH = {
     "errors", "symbols", "datasets", "vocab", "batching", "history", "saving", "sampling",
     "schedules", "interrupts", "corpus", "stepping", "stepping.base", "stepping.ngram",
     "stepping.recurrent", "stepping.window", "sampler", "recipe", "callbacks", "callbacks.base",
-    "callbacks.control", "callbacks.report", "cli", "", "__main__",
+    "callbacks.control", "callbacks.report", "callbacks.weights", "cli", "", "__main__",
 }  # fmt: skip
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 

@@ -88,15 +88,15 @@ def test_the_model_is_left_as_it_is(ids):
 
 def test_layer_groups_keep_their_ratios(ids, monkeypatch):
     """The last group goes through the rates; the others at their ratio to it."""
-    from textrnn.trainer import Trainer
+    from textrnn.learner import Learner
 
-    seen, step = [], Trainer.step
+    seen, step = [], Learner.step
 
     def spy(self, *args):
         seen.append({group["name"]: group["lr"] for group in self.optimizer.param_groups})
         return step(self, *args)
 
-    monkeypatch.setattr(Trainer, "step", spy)
+    monkeypatch.setattr(Learner, "step", spy)
     model = build("lstm", int(ids.max()) + 1, {"hidden_size": 8}, seed=0)
     settings = Settings(learning_rate={"embedding": 1.0, "layer0": 2.0, "head": 4.0})
     found = lr_find(model, ids, settings, steps=10, **SIZES)

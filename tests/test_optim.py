@@ -87,7 +87,7 @@ def test_learning_rates_that_do_not_fit_are_refused(spec, error, match):
         ({"schedule": "onecycle"}, ValueError, "`schedule` must be .*Did you mean 'one_cycle'"),
         ({"schedule": 0.5}, ValueError, "`schedule` must be one of 'one_cycle', 'cosine'"),
         ({"weight_decay": -0.1}, ValueError, "`weight_decay` must be a number of at least 0"),
-        ({"weight_decay": None}, TypeError, "`weight_decay` must be a number of at least 0"),
+        ({"weight_decay": "no"}, TypeError, "`weight_decay` must be a number of at least 0"),
         ({"clip_norm": 0}, ValueError, "`clip_norm` must be a number above 0. Received: 0"),
         ({"clip_norm": math.nan}, ValueError, "`clip_norm` must be a number above 0"),
         ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be a number above 0"),
@@ -122,6 +122,13 @@ def test_every_parameter_is_optimised_once(model, optimizer):
     groups = make_optimizer(model, Settings(optimizer=optimizer)).param_groups
     found = sorted(id(p) for group in groups for p in group["params"])
     assert found == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.01), ("adam", 0.0), ("sgd", 0.0)])
+def test_decay_by_default(model, optimizer, decay):
+    """AdamW's is decoupled from the gradient and on; where it is a part of it, there is none."""
+    groups = make_optimizer(model, Settings(optimizer=optimizer)).param_groups
+    assert {group["weight_decay"] for group in groups} == {0.0, decay}
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))

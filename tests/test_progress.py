@@ -1,6 +1,7 @@
 """Clock and Meter, with a clock on the wall that the test moves."""
 
 import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -116,9 +117,19 @@ def test_meter_weighs_batches_by_tokens():
     meter = Meter(torch.device("cpu"))
     assert float(meter.read()) == 0.0
     for loss, tokens in ((4.0, 30), (2.0, 10), (1.0, 10)):
-        meter.add(torch.tensor(loss), tokens)
+        meter.add(torch.tensor(loss), torch.tensor(loss / 2), tokens)
     assert (meter.mean, meter.latest) == (3.0, 1.0)
     assert float(meter.read()) == 3.0
+    assert (meter.gradient_norm, meter.mean_gradient_norm()) == (0.5, 7 / 6)
+
+
+def test_meter_leaves_out_what_is_not_finite():
+    """A refused step shows as the latest one, and counts for nothing."""
+    meter = Meter(torch.device("cpu"))
+    for loss in (4.0, math.nan, math.inf, 2.0, math.nan):
+        meter.add(torch.tensor(loss), torch.tensor(loss), 10)
+    assert math.isnan(meter.latest)
+    assert (meter.mean, meter.mean_gradient_norm()) == (3.0, 3.0)
 
 
 def test_meter_reads_a_device_now_and_then(wall):
@@ -128,7 +139,7 @@ def test_meter_reads_a_device_now_and_then(wall):
     seen = []
     for loss, elapsed in zip(itertools.count(1), (1.0, 0.25, 0.25, 0.25, 0.5), strict=False):
         wall.now += elapsed
-        meter.add(torch.tensor(float(loss)), 1)
+        meter.add(torch.tensor(float(loss)), torch.tensor(1.0), 1)
         seen.append(meter.latest)
     assert seen == [1.0, 1.0, 1.0, 4.0, 4.0]
     assert float(meter.read()) == 3.0

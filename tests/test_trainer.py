@@ -53,16 +53,16 @@ class Sums(LanguageModel):
 
 
 class Faulty(Sums):
-    """Breaks in the third batch it is trained on."""
+    """Breaks in some of the batches it is trained on, the third if not told otherwise."""
 
-    def __init__(self, fault):
+    def __init__(self, fault, batches=(3,)):
         super().__init__(V)
-        self.fault = fault
+        self.fault, self.batches = fault, batches
 
     def forward(self, ids, state=None):
-        """Score, and spoil the scores of the third batch."""
+        """Score, and spoil the scores of those batches."""
         logits, state = super().forward(ids, state)
-        if len(self.ids) == 3:
+        if len(self.ids) in self.batches:
             logits = self.fault(logits)
         return logits, state
 
@@ -211,7 +211,7 @@ def test_without_validation_text_nothing_is_validated():
     """Without validation ids there are no val_ quantities, and no validation hooks are run."""
     never = LambdaCallback(on_test_begin=pytest.fail, on_test_end=pytest.fail)
     history = Trainer(small("rnn")).fit(IDS, epochs=1, callbacks=[never], **SIZES)
-    names = {"loss", "bits_per_char", "perplexity", "learning_rate", "seconds"}
+    names = {"loss", "bits_per_char", "perplexity", "gradient_norm", "learning_rate", "seconds"}
     assert set(history.history) == names
 
 
@@ -303,7 +303,7 @@ def test_rates_of_layer_groups_keep_their_ratios():
     rates = []
 
     def note(logs):
-        rates.append({g["name"]: g["lr"] for g in trainer.optimizer.param_groups})
+        rates.append({g["name"]: g["lr"] for g in trainer.learner.optimizer.param_groups})
         if len(rates) == 5:
             trainer.learning_rate = 0.02
 
@@ -348,16 +348,40 @@ def test_rates_must_fit_the_layer_groups():
 @pytest.mark.parametrize("clip_norm", [1.0, None])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_step_that_is_not_finite_is_refused(fault, clip_norm):
-    """NonFiniteError is raised, and the weights are those before the step."""
-    model = Faulty(FAULTS[fault])
+    """The weights are those before it, the rate a quarter; the second time it is an error."""
+    model = Faulty(FAULTS[fault], batches=(3, 6))
     before = []
     note = LambdaCallback(on_train_batch_begin=lambda batch, logs: before.append(weights(model)))
     trainer = Trainer(model, plain(learning_rate=0.5, clip_norm=clip_norm))
-    with pytest.raises(NonFiniteError, match=r"not finite at epoch 1, batch 3.*learning rate 0\.5"):
+    error = (
+        r"not finite at epoch 2, batch 2; the step was refused.*learning rate 0\.125 at its peak"
+    )
+    with (
+        pytest.warns(UserWarning, match=r"at epoch 1, batch 3.*0\.5 at.*goes on with 0\.125\."),
+        pytest.raises(NonFiniteError, match=error),
+    ):
         trainer.fit(IDS, epochs=2, callbacks=[note], **SIZES)
-    assert len(before) == 3
-    assert not torch.equal(before[1], before[2])
-    assert torch.equal(weights(model), before[2])
+    assert len(before) == 6
+    assert [bool(torch.equal(*pair)) for pair in itertools.pairwise(before)] == [
+        False, False, True, False, False,
+    ]  # fmt: skip
+    assert torch.equal(weights(model), before[-1])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_training_goes_on_after_one_refused_step(fault):
+    """The losses of the epoch are those of the other steps, and the state begins afresh."""
+    model = Faulty(FAULTS[fault])
+    losses = []
+    with pytest.warns(UserWarning, match="the step was refused"):
+        history = Trainer(model, plain(learning_rate=0.5)).fit(
+            IDS, epochs=5, callbacks=[each_batch(lambda logs: losses.append(logs["loss"]))], **SIZES
+        )
+    assert [i for i, loss in enumerate(losses) if not np.isfinite(loss)] == [2]
+    assert np.isfinite(history.history["loss"]).all()
+    assert np.isfinite(history.history["gradient_norm"]).all()
+    assert model.received[3] is None
+    assert history.stopped_by is None
 
 
 @pytest.mark.parametrize("clip_norm", [1.0, None])
@@ -366,9 +390,30 @@ def test_a_learning_rate_that_explodes_leaves_finite_weights(clip_norm):
     model = RNNModel(V, embedding_dim=4, hidden_size=8, nonlinearity="relu")
     model.reset_parameters(torch.Generator().manual_seed(1))
     trainer = Trainer(model, plain(learning_rate=1e8, clip_norm=clip_norm))
-    with pytest.raises(NonFiniteError, match="A lower learning rate helps"):
-        trainer.fit(IDS, epochs=3, **SIZES)
+    with (
+        pytest.warns(UserWarning, match="the step was refused"),
+        pytest.raises(NonFiniteError, match="A lower learning rate or clip_norm helps"),
+    ):
+        trainer.fit(IDS, epochs=9, **SIZES)
     assert weights(model).isfinite().all()
+
+
+def test_the_gradient_s_norm_is_logged():
+    """It is that before clipping, of each batch, and its mean in the history."""
+    norms, model = [], Sums(V)
+    twin = Sums(V)
+    twin.load_state_dict(model.state_dict())
+    history = Trainer(model, plain(learning_rate=1e-9, clip_norm=1e-6)).fit(
+        IDS,
+        epochs=1,
+        callbacks=[each_batch(lambda logs: norms.append(logs["gradient_norm"]))],
+        **SIZES,
+    )
+    x, y = (part.long() for part in next(iter(ContiguousBatcher(torch.from_numpy(IDS), **SIZES))))
+    nn.functional.cross_entropy(twin(x)[0].flatten(0, 1), y.flatten()).backward()
+    expected = sum(float(p.grad.square().sum()) for p in twin.parameters()) ** 0.5
+    assert norms[0] == pytest.approx(expected, rel=1e-5)
+    assert history.history["gradient_norm"] == [pytest.approx(np.mean(norms))]
 
 
 def test_terminate_on_nan_ends_quietly():
@@ -380,7 +425,7 @@ def test_terminate_on_nan_ends_quietly():
     history = Trainer(model).fit(IDS, IDS, epochs=2, callbacks=callbacks, **SIZES)
     assert history.stopped_by == "callback"
     assert history.epoch == [0]
-    assert np.isnan(history.history["loss"][0])
+    assert np.isfinite(history.history["loss"][0])
     assert history.history["val_loss"] == [evaluate(model, IDS)["loss"]]
     assert torch.equal(weights(model), before[-1])
 
@@ -626,11 +671,11 @@ def test_a_step_is_the_loop_written_by_hand():
     model, twin = small("rnn"), small("rnn")
     trainer = Trainer(model, plain(learning_rate=0.5))
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.125)
-    assert trainer.set_rates(0.25) == 0.125
+    assert trainer.learner.set_rates(0.25) == 0.125
     state = twin_state = None
     for start in (0, 10):
         x, y = (torch.from_numpy(IDS[None, start + i : start + i + 10]).long() for i in (0, 1))
-        loss, state = trainer.step(x, y, state)
+        loss, state = trainer.learner.step(x, y, state)
         logits, twin_state = twin(x, None if twin_state is None else (twin_state[0].detach(),))
         expected = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
         optimizer.zero_grad()
@@ -646,13 +691,13 @@ def test_moments_follow_a_grown_model(optimizer):
     trainer = Trainer(small("lstm"), Settings(optimizer=optimizer, learning_rate=0.01))
     trainer.fit(IDS, epochs=1, **SIZES)
     trainer.learning_rate = 0.002
-    old = trainer.optimizer.state
+    old = trainer.learner.optimizer.state
     before = {n: old[p] for n, p in trainer.model.named_parameters()}
     origins = np.array([*range(V), 1])
     trainer.adopt(trainer.model.grow(V + 1, origins), origins)
     assert trainer.learning_rate == pytest.approx(0.002)
     for name, p in trainer.model.named_parameters():
-        state = trainer.optimizer.state[p]
+        state = trainer.learner.optimizer.state[p]
         assert state.keys() == before[name].keys()
         for key in state.keys() - {"step"}:
             moment = before[name][key]

@@ -106,7 +106,7 @@ class TextGenerator(Speaker, Inspectable):
         *,
         optimizer: str = "adamw",
         learning_rate: LearningRate | None = None,
-        weight_decay: float = 0.01,
+        weight_decay: float | None = None,
         clip_norm: float | None = 1.0,
         schedule: str | Schedule = "one_cycle",
     ) -> None:
@@ -116,7 +116,7 @@ class TextGenerator(Speaker, Inspectable):
             optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``.
             learning_rate: the schedule's peak: a float, or one a layer group as
                 ``slice(lo, hi)``, list or dict; None to have it chosen.
-            weight_decay: of the matrices, at least 0.
+            weight_decay: of the matrices, at least 0; None is 0.01 for "adamw", 0 for others.
             clip_norm: the largest norm a gradient may have; None for no limit.
             schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
                 ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
@@ -169,8 +169,8 @@ class TextGenerator(Speaker, Inspectable):
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: number of the first epoch, to go on counting after an earlier ``fit``.
-            stateful: whether the state is carried from window to window of the text; without
-                that each window of ``seq_len`` tokens is read as a text of its own.
+            stateful: whether the state is carried from window to window in training; without
+                that each window of ``seq_len`` tokens is a text of its own. Validation carries it.
             verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch, both to
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 

@@ -12,9 +12,10 @@ class History:
 
     Attributes:
         history: name to list of values. ``loss`` and ``val_loss`` are nats per token,
-            ``bits_per_char`` and ``perplexity`` derive from them, ``learning_rate`` is the rate
-            of the epoch's last step (of the last layer group), ``seconds`` the wall time of the
-            epoch, validation included.
+            ``bits_per_char`` and ``perplexity`` derive from them, ``gradient_norm`` is the mean
+            norm of the gradients before clipping, ``learning_rate`` the rate of the epoch's last
+            step (of the last layer group), ``seconds`` the wall time of the epoch, validation
+            included.
         epoch: the numbers of the epochs, from 0.
         stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C) or
             ``"callback"`` (something set ``stop_training``).

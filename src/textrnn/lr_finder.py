@@ -13,9 +13,10 @@ from textrnn.batching import ContiguousBatcher
 from textrnn.device import ids_on
 from textrnn.errors import NonFiniteError, check_int
 from textrnn.history import new_axes
+from textrnn.learner import Learner
 from textrnn.models.base import LanguageModel
+from textrnn.models.ngram import NGramModel
 from textrnn.optim import Settings
-from textrnn.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,19 +124,19 @@ def lr_find(
     (1e-06, True)
     """
     check_int("steps", steps, 2)
-    trainer = Trainer(copy.deepcopy(model), settings, seed=seed)
-    if trainer.optimizer is None:
+    if isinstance(model, NGramModel):
         raise ValueError("This model learns by counting; there is no learning rate to find.")
-    batcher = ContiguousBatcher(ids_on(ids, trainer.device), batch_size=batch_size, seq_len=seq_len)
+    learner = Learner(copy.deepcopy(model), settings, seed=seed)
+    batcher = ContiguousBatcher(ids_on(ids, learner.device), batch_size=batch_size, seq_len=seq_len)
     rates: list[float] = []
     losses: list[float] = []
     state, past, weight = None, 0.0, 0.0
-    with trainer.training_mode():
+    with learner.training():
         batches = chain.from_iterable(repeat(batcher))
         for rate, (x, y) in zip(np.geomspace(_LOWEST, _HIGHEST, steps), batches, strict=False):
-            trainer.learning_rate = float(rate)
-            trainer.set_rates(1.0)
-            loss, state = trainer.step(x, y, state)
+            learner.learning_rate = float(rate)
+            learner.set_rates(1.0)
+            loss, state = learner.step(x, y, state)
             past = _MEMORY * past + (1 - _MEMORY) * float(loss)
             weight = _MEMORY * weight + (1 - _MEMORY)  # so that the first losses count fully
             if not math.isfinite(past) or past / weight > _DIVERGED * min(losses, default=math.inf):

@@ -29,7 +29,9 @@ class Settings:
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``.
         learning_rate: per step, at the schedule's peak; ``learning_rates`` says which forms it
             may have. None is 3e-3.
-        weight_decay: of matrices, at least 0; biases are left alone.
+        weight_decay: of matrices, at least 0; biases are left alone. None is 0.01 for
+            ``"adamw"`` and 0 for the others, whose decay is a part of the gradient and stalls
+            Adam.
         clip_norm: gradients are scaled down to this norm (Pascanu et al. 2013); None: never.
         schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
             ``"constant"``, or a function from progress in [0, 1] to a factor of the learning
@@ -44,13 +46,14 @@ class Settings:
 
     optimizer: str = "adamw"
     learning_rate: LearningRate | None = None
-    weight_decay: float = 0.01
+    weight_decay: float | None = None
     clip_norm: float | None = 1.0
     schedule: str | Schedule = "one_cycle"
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_number("weight_decay", self.weight_decay, "of at least 0", lambda w: w >= 0)
+        if self.weight_decay is not None:
+            check_number("weight_decay", self.weight_decay, "of at least 0", lambda w: w >= 0)
         if self.clip_norm is not None:
             check_number("clip_norm", self.clip_norm, "above 0", lambda norm: norm > 0)
         if not callable(self.schedule):
@@ -132,11 +135,14 @@ def make_optimizer(model: LanguageModel, settings: Settings) -> torch.optim.Opti
     spec = settings.with_rate(3e-3).learning_rate
     assert spec is not None
     rates = learning_rates(spec, list(layer_groups))
+    weight_decay = settings.weight_decay
+    if weight_decay is None:
+        weight_decay = 0.01 if settings.optimizer == "adamw" else 0.0
     groups: list[dict[str, Any]] = []
     for name, parameters in layer_groups.items():
         for matrices in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == matrices]
-            decay = settings.weight_decay if matrices else 0.0
+            decay = weight_decay if matrices else 0.0
             common = {"name": name, "lr": rates[name], "peak": rates[name], "weight_decay": decay}
             if chosen:
                 groups.append({"params": chosen, **common})

@@ -1,5 +1,6 @@
 """How far training is, how fast, and how well it goes: what is known while it runs."""
 
+import math
 import time
 
 import torch
@@ -69,23 +70,43 @@ class Clock:
 
 
 class Meter:
-    """The mean loss of an epoch, summed on the device and read only now and then."""
+    """The mean loss of an epoch, summed on the device and read only now and then.
+
+    Attributes:
+        mean: the mean loss over the tokens so far, refused steps left out.
+        latest: the loss of the last step, NaN or infinite if that was refused.
+        gradient_norm: that of the last step.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.eager = device.type == "cpu"
         self.sum = torch.zeros((), device=device)
-        self.tokens = 0
-        self.mean = self.latest = 0.0
+        self.norms = torch.zeros((), device=device)
+        self.tokens = self.steps = 0
+        self.mean = self.latest = self.gradient_norm = 0.0
         self._read_at = 0.0
 
-    def add(self, loss: torch.Tensor, tokens: int) -> None:
-        """Add the mean loss of a batch."""
-        self.sum += loss * tokens
+    def add(self, loss: torch.Tensor, gradient_norm: torch.Tensor, tokens: int) -> None:
+        """Add the mean loss of a batch, and the norm of its gradient."""
+        if self.eager:
+            self.latest, self.gradient_norm = float(loss), float(gradient_norm)
+            if not math.isfinite(self.latest):
+                return
+        self.sum += loss.nan_to_num(0.0, 0.0, 0.0) * tokens
+        self.norms += gradient_norm.nan_to_num(0.0, 0.0, 0.0)
         self.tokens += tokens
-        if self.eager or time.perf_counter() - self._read_at > _REFRESH:
-            self.latest, self.mean = float(loss), float(self.read())
+        self.steps += 1
+        if self.eager:
+            self.mean = float(self.read())
+        elif time.perf_counter() - self._read_at > _REFRESH:
+            self.latest, self.gradient_norm = float(loss), float(gradient_norm)
+            self.mean = float(self.read())
             self._read_at = time.perf_counter()
 
     def read(self) -> torch.Tensor:
-        """Give the mean over the tokens so far."""
+        """Give the mean loss over the tokens so far."""
         return self.sum / max(self.tokens, 1)
+
+    def mean_gradient_norm(self) -> float:
+        """Give the mean over the steps so far."""
+        return float(self.norms) / max(self.steps, 1)

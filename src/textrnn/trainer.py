@@ -6,14 +6,13 @@ generator of its own, so that nothing a callback does changes the course of trai
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -25,10 +24,13 @@ from textrnn.errors import NonFiniteError, check_int, check_number
 from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
 from textrnn.interrupts import on_interrupt
-from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
+from textrnn.learner import Learner
+from textrnn.models.base import LanguageModel, State
 from textrnn.models.ngram import NGramModel
-from textrnn.optim import Settings, make_optimizer
+from textrnn.optim import Settings
 from textrnn.progress import Clock, Meter
+
+_LOWER = 4.0  # what the rates are divided by when a step was refused
 
 
 class Trainer:
@@ -57,25 +59,25 @@ class Trainer:
         self, model: LanguageModel, settings: Settings | None = None, *, seed: int | None = None
     ) -> None:
         self.model, self.settings = model, settings or Settings()
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        self.generator = torch.Generator(self.device)
-        self.generator.manual_seed(self.generator.seed() if seed is None else seed)
         counts = isinstance(model, NGramModel)
-        self.optimizer = None if counts else make_optimizer(model, self.settings)
+        self.learner = None if counts else Learner(model, self.settings, seed=seed)
         self.stop_training = False
 
     @property
     def learning_rate(self) -> float:
         """The last layer group's rate at the schedule's peak; setting it scales all groups."""
-        return float(self.optimizer.param_groups[-1]["peak"]) if self.optimizer else 0.0
+        return self.learner.learning_rate if self.learner else 0.0
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if self.optimizer:
-            check_number("learning_rate", value, "above 0", lambda rate: rate > 0)
-            ratio = value / self.learning_rate
-            for group in self.optimizer.param_groups:
-                group["peak"] *= ratio
+        if self.learner:
+            self.learner.learning_rate = value
+
+    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
+        """Go on with what ``self.model.grow(len(origins), origins)`` gave."""
+        self.model = model
+        if self.learner:
+            self.learner.adopt(model, origins)
 
     def fit(
         self,
@@ -117,8 +119,9 @@ class Trainer:
             What was measured. ``loss`` is the mean over the epoch, while the model learns.
 
         Raises:
-            NonFiniteError: a loss or gradient was infinite or NaN; the weights are those
-                before that step.
+            NonFiniteError: a loss or gradient was infinite or NaN for the second time; the
+                weights are those before that step. The first time the step is refused, the
+                learning rate is divided by 4, and a warning says so.
         """
         check_plan(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
         clock = Clock(seconds, 0 if valid_ids is None else len(valid_ids))
@@ -136,14 +139,16 @@ class Trainer:
             History() if history is None else history,
             stateful,
         )
-        with self.training_mode(), on_interrupt(run.interrupt), hooks.training():
+        learner = self.learner
+        mode = learner.training() if learner else nullcontext()
+        with mode, on_interrupt(run.interrupt), hooks.training():
             if isinstance(self.model, NGramModel):
                 self._count(self.model, ids, initial_epoch, run)
-            elif batcher is not None:
+            elif learner is not None and batcher is not None:
                 clock.start(steps * ((epochs or 0) - initial_epoch))
                 forward = distributed.wrap(self.model)
                 while not run.ended:
-                    self._epoch(batcher, forward, run)
+                    self._epoch(learner, batcher, forward, run)
         if run.interrupted:
             run.history.stopped_by = "interrupt"
         elif owner.stop_training:
@@ -153,11 +158,11 @@ class Trainer:
     def _batcher(
         self, ids: NDArray[Any], batch_size: int, seq_len: int, epoch: int
     ) -> ContiguousBatcher | None:
-        if self.optimizer is None:  # a counting model
+        if self.learner is None:  # a counting model
             return None
         rank, world_size = distributed.rank_and_world_size()
         batcher = ContiguousBatcher(
-            ids_on(ids, self.device),
+            ids_on(ids, self.learner.device),
             batch_size=batch_size,
             seq_len=seq_len,
             rank=rank,
@@ -166,94 +171,58 @@ class Trainer:
         batcher.epoch = epoch
         return batcher
 
-    def _epoch(self, batcher: ContiguousBatcher, forward: nn.Module, run: "_Run") -> None:
+    def _epoch(
+        self, learner: Learner, batcher: ContiguousBatcher, forward: nn.Module, run: "_Run"
+    ) -> None:
         """Go over the text once, or until the time is up or somebody stops it; validate."""
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
         began = time.perf_counter()
         hooks.call("on_epoch_begin", epoch, {})
         state: State = None
-        meter = Meter(self.device)
+        meter = Meter(learner.device)
         for k, (x, y) in enumerate(batcher):
             hooks.call("on_train_batch_begin", k, {})
-            rate = self.set_rates(self.settings.factor(clock.progress))
+            rate = learner.set_rates(self.settings.factor(clock.progress))
             if run.enters_new_quarter() or not run.stateful:
                 state = None
-            loss, state = self.step(x, y, state, forward)
-            meter.add(loss, x.numel())
+            loss, state = learner.step(x, y, state, forward)
+            meter.add(loss, learner.gradient_norm, x.numel())
             clock.tick(x.numel())
             logs = {
-                "loss": meter.mean,
+                "loss": meter.mean if math.isfinite(meter.latest) else meter.latest,
+                "gradient_norm": meter.gradient_norm,
                 "learning_rate": rate,
                 "progress": clock.progress,
                 "tokens_per_second": clock.speed,
             }
             hooks.call("on_train_batch_end", k, logs)
             if not math.isfinite(meter.latest) and not run.ended:
-                raise NonFiniteError(
-                    f"The loss or its gradient is not finite at epoch {epoch + 1}, batch {k + 1}; "
-                    "the step was refused. A lower learning rate helps as a rule. "
-                    f"Received: loss {meter.latest}, learning rate {rate:g}"
-                )
+                self._lower_rate(learner, run, f"epoch {epoch + 1}, batch {k + 1}", meter.latest)
+                state = None
             if run.ended:
                 break
         batcher.epoch = epoch + 1
         logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token[0])
         logs |= self._validate(run)
-        logs |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
+        logs |= {
+            "gradient_norm": meter.mean_gradient_norm(),
+            "learning_rate": rate,
+            "seconds": time.perf_counter() - began,
+        }
         run.history.append(epoch, logs)
         hooks.call("on_epoch_end", epoch, logs)
 
-    def step(
-        self, x: torch.Tensor, y: torch.Tensor, state: State = None, forward: Any = None
-    ) -> tuple[torch.Tensor, State]:
-        """Learn from one batch.
-
-        Args:
-            x: (B, T) integers, what the model reads.
-            y: (B, T) integers, what it should have said.
-            state: of the texts before ``x``; no gradient goes further back than ``x``.
-            forward: what to call in the model's place, its distributed wrapper.
-
-        Returns:
-            The mean loss in nats per token, NaN if the step was refused because the loss or its
-            gradient is not finite, and the state after ``x``.
-        """
-        assert self.optimizer is not None
-        logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
-        # Time first, as our models compute: flattening then copies nothing.
-        loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), y.long().t().flatten())
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        # Asking a GPU would make it wait for us; there the loss is looked at twice a second.
-        if self.device.type == "cpu" and not math.isfinite(float(norm) + float(loss.detach())):
-            return torch.tensor(math.nan), state
-        self.optimizer.step()
-        return loss.detach(), state
-
-    def set_rates(self, factor: float) -> float:
-        """Set each layer group's rate to a factor of its peak; give the last group's."""
-        assert self.optimizer is not None
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        return float(self.optimizer.param_groups[-1]["lr"])
-
-    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
-        """Go on with what ``self.model.grow(len(origins), origins)`` gave.
-
-        The optimiser keeps its moments; those of new symbols come from where their weights do.
-        """
-        old, self.model = self.model, model
-        if self.optimizer is not None:
-            before, self.optimizer = self.optimizer, make_optimizer(model, self.settings)
-            for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
-                new["peak"] = group["peak"]
-            for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
-                self.optimizer.state[p] = {
-                    name: grow_tensor(value, p.shape, origins) if value.ndim else value
-                    for name, value in before.state.get(old_p, {}).items()
-                }
+    def _lower_rate(self, learner: Learner, run: "_Run", where: str, loss: float) -> None:
+        """Answer the first step that was refused by a lower rate, and the second by an error."""
+        message = (
+            f"The loss or its gradient is not finite at {where}; the step was refused. "
+            f"Received: loss {loss}, learning rate {learner.learning_rate:g} at its peak"
+        )
+        if run.lowered:
+            raise NonFiniteError(f"{message}. A lower learning rate or clip_norm helps as a rule.")
+        run.lowered = True
+        learner.learning_rate /= _LOWER
+        warnings.warn(f"{message}. Training goes on with {learner.learning_rate:g}.", stacklevel=5)
 
     def _validate(self, run: "_Run") -> dict[str, float]:
         if run.valid_ids is None:
@@ -274,20 +243,6 @@ class Trainer:
         logs = self._validate(run) | {"seconds": time.perf_counter() - began}
         run.history.append(epoch, logs)
         run.hooks.call("on_epoch_end", epoch, logs)
-
-    @contextmanager
-    def training_mode(self) -> Iterator[None]:
-        """Switch dropout on, drawing from this trainer's generator, and off again."""
-        layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
-        for layer in layers:
-            layer.generator = self.generator
-        self.model.train()
-        try:
-            yield
-        finally:
-            self.model.eval()
-            for layer in layers:
-                layer.generator = None
 
 
 def check_plan(
@@ -326,6 +281,7 @@ class _Run:
     chars_per_token: tuple[float, float]
     history: History
     stateful: bool
+    lowered: bool = False
     interrupted: bool = False
     quarter: int = 0
 

@@ -9,17 +9,20 @@ from textrnn.callbacks.control import (
     TerminateOnNaN,
 )
 from textrnn.callbacks.report import CSVLogger, ProgressBar, SampleText
+from textrnn.callbacks.weights import KeepBestWeights, SwapEMAWeights
 
 __all__ = [
     "CSVLogger",
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "KeepBestWeights",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
     "SampleText",
+    "SwapEMAWeights",
     "TerminateOnNaN",
 ]

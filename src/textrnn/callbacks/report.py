@@ -3,10 +3,12 @@
 import csv
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
+from textrnn.callbacks.weights import KeepBestWeights
 from textrnn.errors import check_int
 
 VERBOSE = ("auto", 0, 1, 2)
@@ -126,10 +128,16 @@ class ProgressBar(Callback):
             self.bar = None
 
 
-def progress(verbose: str | int, headline: str) -> list[ProgressBar]:
-    """Give what ``fit`` shows: a bar in a terminal, lines elsewhere, nothing for 0."""
+def progress(verbose: str | int, headline: str) -> list[Callback]:
+    """Give what ``fit`` adds: what it shows, and that it ends with the best weights.
+
+    It shows a bar in a terminal, lines elsewhere, and nothing for 0.
+    """
     level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
-    return [ProgressBar(headline, bar=level == 1)] if level else []
+    if not level:
+        return [KeepBestWeights()]
+    tell = partial(print_above_bar, file=sys.stderr)
+    return [ProgressBar(headline, bar=level == 1), KeepBestWeights(tell)]
 
 
 def _tqdm() -> Any:

@@ -211,8 +211,16 @@ class GRUModel(_Gated):
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim, hidden_size, num_layers, dropout, output_dropout, embedding_dropout,
-            weight_drop, input, tie_weights: as in ``RNNModel``.
+        embedding_dim: E, the width of a symbol's vector, chosen by V if None. This and all that
+            follow are as in ``RNNModel``.
+        hidden_size: H, the width of the state.
+        num_layers: recurrent layers on top of each other.
+        dropout: of what a layer gives to the next, in [0, 1).
+        output_dropout: of what the last layer gives to the head; as ``dropout`` if None.
+        embedding_dropout: of symbols.
+        weight_drop: of the recurrent weights.
+        input: ``"embedding"`` or ``"onehot"``.
+        tie_weights: use the embedding as the head's weights, too.
 
     The state is one tensor (1, B, H) a layer.
 
@@ -236,8 +244,16 @@ class LSTMModel(_Gated):
 
     Args:
         vocab_size: V, the number of symbols.
-        embedding_dim, hidden_size, num_layers, dropout, output_dropout, embedding_dropout,
-            weight_drop, input, tie_weights: as in ``RNNModel``.
+        embedding_dim: E, the width of a symbol's vector, chosen by V if None. This and all that
+            follow are as in ``RNNModel``.
+        hidden_size: H, the width of the state.
+        num_layers: recurrent layers on top of each other.
+        dropout: of what a layer gives to the next, in [0, 1).
+        output_dropout: of what the last layer gives to the head; as ``dropout`` if None.
+        embedding_dropout: of symbols.
+        weight_drop: of the recurrent weights.
+        input: ``"embedding"`` or ``"onehot"``.
+        tie_weights: use the embedding as the head's weights, too.
 
     The state is a pair (h, c) of tensors (1, B, H) a layer.
 

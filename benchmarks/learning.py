@@ -1,0 +1,254 @@
+"""How good is the text's model after so many CPU-seconds? textrnn's defaults beside a plain loop.
+
+    python benchmarks/learning.py --data DIR [--budgets 30 120] [--corpora alice tinyshakespeare]
+    python benchmarks/learning.py --data DIR --overhead
+    python benchmarks/learning.py --data DIR --fastai --nanogpt PATH
+
+Each training is a process of its own: `TextGenerator(seed=0).fit(text, minutes=...)` with nothing
+set but the time, and the loop that a reader of tutorials writes (embedding 256, LSTM 2x256, Adam at
+2e-3, batch 32, sequence 64, gradients clipped at 1, the state carried). Both get the first 90 % of
+the file, and are validated on the whole last 10 % with the state carried, in nats per token;
+validation does not count into the plain loop's time, into textrnn's it does. The floor is the best
+counting model on the same split.
+
+--overhead trains the same model at the same shape through `Trainer.fit` and in a loop by hand, in
+turns. --fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72,
+one cycle at 1e-2) where fastai is installed, --nanogpt the README's command for a CPU in a checkout
+of nanoGPT; both are for tinyshakespeare only.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from textrnn import ContiguousBatcher, TextGenerator, Trainer, Vocab
+from textrnn.evaluation import evaluate, ngram_baseline
+from textrnn.models import LanguageModel, build
+from textrnn.optim import Settings
+
+CORPORA = {
+    "alice": ("alice.txt", "char"),
+    "tinyshakespeare": ("tinyshakespeare.txt", "char"),
+    "anna_karenina": ("anna_karenina.txt", "char"),
+    "shakespeare_plays": ("shakespeare_plays.txt", "char"),
+    "onegin_ru": ("nonlatin/onegin_ru.txt", "char"),
+    "anna_karenina, words": ("anna_karenina.txt", "word"),
+}
+NANOGPT = (
+    "train.py config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 "
+    "--log_interval=100 --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 "
+    "--max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
+)
+
+
+class Plain(LanguageModel):
+    """The model of the tutorials, made so that ``evaluate`` can score it."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size=vocab_size)
+        self.embedding = nn.Embedding(vocab_size, 256)
+        self.lstm = nn.LSTM(256, 256, 2, batch_first=True)
+        self.head = nn.Linear(256, vocab_size)
+
+    def forward(self, ids, state=None):
+        """Score the token after each of ids."""
+        x, state = self.lstm(self.embedding(ids), state)
+        return self.head(x), state
+
+    def layer_groups(self):
+        """Give all in one."""
+        return {"all": list(self.parameters())}
+
+
+def plain(text: str, level: str, seconds: float) -> dict[str, float]:
+    """Train the plain loop for so many CPU-seconds."""
+    torch.manual_seed(0)
+    rule = {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
+    vocab = Vocab.from_text(text, level, **rule)
+    ids = vocab.encode(text)
+    cut = int(0.9 * len(ids))
+    data = torch.from_numpy(ids[:cut].astype("int64"))
+    rows = data[: (len(data) - 1) // 32 * 32].view(32, -1)
+    targets = data[1 : rows.numel() + 1].view(32, -1)
+    model = Plain(len(vocab))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    began, tokens = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        state = None
+        for first in range(0, rows.shape[1], 64):
+            x, y = rows[:, first : first + 64], targets[:, first : first + 64]
+            logits, state = model(x, state)
+            loss = F.cross_entropy(logits.reshape(-1, len(vocab)), y.reshape(-1))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            state = tuple(part.detach() for part in state)
+            tokens += x.numel()
+            if time.process_time() - began > seconds:
+                break
+    spent = time.process_time() - began
+    return {"loss": evaluate(model, ids[cut:])["loss"], "cpu": spent, "speed": tokens / spent}
+
+
+def ours(text: str, level: str, seconds: float) -> dict[str, float]:
+    """Train textrnn's defaults for so many CPU-seconds."""
+    gen = TextGenerator(level=level, seed=0)
+    cores = torch.get_num_threads()
+    began, wall = time.process_time(), time.perf_counter()
+    history = gen.fit(text, minutes=seconds / cores / 60, verbose=0)
+    spent, wall = time.process_time() - began, time.perf_counter() - wall
+    assert gen.vocab is not None
+    ids = gen.vocab.encode(text)
+    loss = evaluate(gen.model, ids[int(0.9 * len(ids)) :])["loss"]
+    return {
+        "loss": loss,
+        "cpu": spent,
+        "speed": history.history["tokens"][-1] / spent,
+        "late": wall / (seconds / cores) - 1,
+        "model": repr(gen.model.config),
+    }
+
+
+def fastai(text: str, level: str, seconds: float) -> dict[str, float]:
+    """Train fastai's AWD-LSTM; three epochs, whatever they take."""
+    from fastai.text.all import (
+        AWD_LSTM,
+        CrossEntropyLossFlat,
+        DataLoaders,
+        LMDataLoader,
+        LMLearner,
+        awd_lstm_lm_config,
+        get_language_model,
+    )
+
+    vocab = Vocab.from_text(text)
+    ids = torch.from_numpy(vocab.encode(text).astype("int64"))
+    cut = int(0.9 * len(ids))
+    loaders = DataLoaders(
+        *(LMDataLoader([part], bs=64, seq_len=72) for part in (ids[:cut], ids[cut:]))
+    )
+    config = {**awd_lstm_lm_config, "emb_sz": 256, "n_hid": 256, "n_layers": 2}
+    model = get_language_model(AWD_LSTM, len(vocab), config=config, drop_mult=0.3)
+    learner = LMLearner(loaders, model, loss_func=CrossEntropyLossFlat())
+    began = time.process_time()
+    learner.fit_one_cycle(3, 1e-2)
+    spent = time.process_time() - began
+    return {"loss": float(learner.validate()[0]), "cpu": spent, "speed": 3 * cut / spent}
+
+
+CONTESTANTS = {"textrnn": ours, "plain loop": plain, "fastai": fastai}
+
+
+def overhead(data: Path) -> None:
+    """Print the ratio of tokens per CPU-second, ``Trainer.fit`` to a loop by hand."""
+    text = (data / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    vocab = Vocab.from_text(text)
+    ids = vocab.encode(text)[:300_001]
+    ratios = []
+    for _ in range(5):
+        speeds = []
+        for way in ("by hand", "fit"):
+            model = build("lstm", len(vocab), {"hidden_size": 256}, seed=0)
+            began = time.process_time()
+            if way == "fit":
+                settings = Settings(optimizer="adam", learning_rate=2e-3, weight_decay=0)
+                Trainer(model, settings, seed=0).fit(ids, epochs=1, batch_size=32, seq_len=64)
+            else:
+                model.train()
+                optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+                state = None
+                batches = ContiguousBatcher(torch.from_numpy(ids).long(), batch_size=32, seq_len=64)
+                for x, y in batches:
+                    logits, state = model(x, state)
+                    loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+                    optimizer.zero_grad()
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    optimizer.step()
+                    state = [tuple(part.detach() for part in layer) for layer in state]
+                    loss.item()
+            speeds.append(1 / (time.process_time() - began))
+        ratios.append(speeds[1] / speeds[0])
+        print(f"fit / by hand {ratios[-1]:.2f}", flush=True)
+    print(f"median of five turns {statistics.median(ratios):.2f}")
+
+
+def main() -> None:
+    """Run the trainings and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--budgets", type=float, nargs="+", default=[30, 120])
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
+    parser.add_argument("--only", nargs="+", default=["textrnn", "plain loop"])
+    parser.add_argument("--overhead", action="store_true")
+    parser.add_argument("--fastai", action="store_true")
+    parser.add_argument("--nanogpt", type=Path)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # what a child process runs
+    args = parser.parse_args()
+    if args.one:
+        name, corpus, seconds = args.one
+        file, level = CORPORA[corpus]
+        text = (args.data / file).read_text(encoding="utf-8")
+        result = CONTESTANTS[name](text, level, float(seconds))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({**result, "peak": peak}))
+        return
+    if args.overhead:
+        overhead(args.data)
+        return
+    print(
+        "| corpus | budget, CPU-s | who | val_loss | CPU-s | tokens per CPU-s | peak MiB | floor |"
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for corpus in args.corpora:
+        file, level = CORPORA[corpus]
+        text = (args.data / file).read_text(encoding="utf-8")
+        rule = {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
+        vocab = Vocab.from_text(text, level, **rule)
+        ids = vocab.encode(text)
+        cut = int(0.9 * len(ids))
+        order, floor = ngram_baseline(ids[:cut], ids[cut:], len(vocab))
+        names = args.only + (["fastai"] if args.fastai and corpus == "tinyshakespeare" else [])
+        for seconds in args.budgets:
+            for name in names:
+                command = [sys.executable, __file__, "--data", args.data, "--one", name, corpus]
+                output = subprocess.run([*command, str(seconds)], capture_output=True, text=True)
+                if output.returncode:
+                    print(output.stderr, file=sys.stderr)
+                    continue
+                r = json.loads(output.stdout.splitlines()[-1])
+                print(
+                    f"| {corpus} | {seconds:g} | {name} | {r['loss']:.4f} | {r['cpu']:.0f} | "
+                    f"{r['speed']:,.0f} | {r['peak']:.0f} | {floor:.4f} (order {order}) |"
+                )
+                if "late" in r:
+                    print(f"<!-- {r['late']:+.1%} of the wall time; {r['model']} -->", flush=True)
+    if args.nanogpt:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        prepare = [sys.executable, "data/shakespeare_char/prepare.py"]
+        for command in (prepare, [sys.executable, *NANOGPT.split()]):
+            output = subprocess.run(
+                command, cwd=args.nanogpt, capture_output=True, text=True, env=env
+            )
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
+        losses = [line for line in output.stdout.splitlines() if "val loss" in line]
+        print(
+            f"| tinyshakespeare | | nanoGPT | {losses[-1] if losses else math.nan} | {spent:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

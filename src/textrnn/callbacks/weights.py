@@ -1,0 +1,103 @@
+"""Callbacks that choose with which weights training ends."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from textrnn.callbacks.base import Callback, Logs
+from textrnn.errors import check_number
+
+
+class KeepBestWeights(Callback):
+    """Puts the weights of the epoch with the lowest ``val_loss`` back at the end of training.
+
+    ``TextGenerator.fit`` does this by itself where there is validation data.
+
+    Args:
+        print_fn: told which epoch's weights were kept, if it is not the last one's.
+
+    Attributes:
+        best_epoch: the epoch with the lowest ``val_loss``; None without validation.
+    """
+
+    def __init__(self, print_fn: Callable[[str], None] | None = None) -> None:
+        self.print_fn = print_fn
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget an earlier training."""
+        self.best_epoch: int | None = None
+        self._lowest = math.inf
+        self._last = 0
+        self._weights: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Copy the weights if they are the best so far."""
+        self._last = epoch
+        loss = (logs or {}).get("val_loss", math.inf)
+        if loss < self._lowest:
+            self._lowest, self.best_epoch = loss, epoch
+            weights = self.model.model.state_dict()
+            self._weights = {name: w.detach().clone() for name, w in weights.items()}
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Put them back."""
+        if self.best_epoch is not None and self.best_epoch != self._last:
+            self.model.model.load_state_dict(self._weights)
+            if self.print_fn:
+                best = f"epoch {self.best_epoch + 1}, val_loss {self._lowest:.4f}"
+                self.print_fn(f"kept the weights of the best epoch: {best}")
+        self._weights = {}
+
+
+class SwapEMAWeights(Callback):
+    """Averages the weights over training, and validates, saves and ends with the average.
+
+    After each step the average moves towards the weights by 1 - momentum (Polyak and Juditsky
+    1992, as an exponential moving average); early on it moves faster, so that the start is soon
+    forgotten. It helps where the learning rate does not fall to zero at the end.
+
+    Args:
+        ema_momentum: how much of the average a step leaves, in [0, 1).
+    """
+
+    def __init__(self, ema_momentum: float = 0.999) -> None:
+        self.ema_momentum = check_number(
+            "ema_momentum", ema_momentum, "in [0, 1)", lambda m: 0 <= m < 1
+        )
+        self._average: list[Any] = []
+        self._steps = 0
+        self._swapped = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Start with the weights that are there."""
+        self._average = [p.detach().clone() for p in self.model.model.parameters()]
+        self._steps, self._swapped = 0, False
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the average."""
+        self._steps += 1
+        momentum = min(self.ema_momentum, self._steps / (10 + self._steps))
+        for average, p in zip(self._average, self.model.model.parameters(), strict=True):
+            average.lerp_(p.detach(), 1 - momentum)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Put the average in the model, until the next epoch begins."""
+        self._swap(True)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Put the weights in training back."""
+        self._swap(False)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Leave the average in the model."""
+        self._swap(True)
+        self._average = []
+
+    def _swap(self, swapped: bool) -> None:
+        if self._swapped != swapped:
+            for average, p in zip(self._average, self.model.model.parameters(), strict=True):
+                held = p.detach().clone()
+                p.detach().copy_(average)
+                average.copy_(held)
+        self._swapped = swapped
