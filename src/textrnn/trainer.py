@@ -176,6 +176,7 @@ class Trainer:
     ) -> None:
         """Go over the text once, or until the time is up or somebody stops it; validate."""
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
+        learner.share_cores()
         began = time.perf_counter()
         hooks.call("on_epoch_begin", epoch, {})
         state: State = None

@@ -1,0 +1,106 @@
+"""One step of learning, and what a learner leaves as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from textrnn import learner as module
+from textrnn.errors import NonFiniteError
+from textrnn.learner import Learner
+from textrnn.models import build
+from textrnn.optim import Settings
+from textrnn.trainer import Trainer
+
+X = torch.from_numpy(np.random.default_rng(0).integers(0, 7, (4, 16)))
+TINY = torch.full((4,), 1e-39)  # a float32 below the smallest normal one
+
+
+@pytest.fixture
+def model():
+    """A small LSTM with dropout."""
+    return build("lstm", 7, {"hidden_size": 8, "dropout": 0.5}, seed=0)
+
+
+def learn(model, seed=0):
+    """Make three steps and give the losses."""
+    learner, state, losses = Learner(model, Settings(learning_rate=0.1), seed=seed), None, []
+    with learner.training():
+        for _ in range(3):
+            loss, state = learner.step(X, X, state)
+            losses.append(float(loss))
+    return losses
+
+
+def test_steps_learn_and_the_seed_decides(model):
+    """The loss falls; the same seed drops the same features."""
+    losses = learn(model)
+    assert losses[-1] < losses[0]
+    again = [build("lstm", 7, {"hidden_size": 8, "dropout": 0.5}, seed=0) for _ in range(2)]
+    assert learn(again[0]) == losses
+    assert learn(again[1], seed=1) != losses
+
+
+def test_numbers_too_small_to_matter_are_zero_in_training_only(model):
+    """They make a processor many times slower; afterwards they are numbers again."""
+    with Learner(model, seed=0).training():
+        assert not bool((TINY * 1.0).view(torch.int32).any())
+    assert bool((TINY * 1.0).view(torch.int32).all())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_follow_the_free_cores_and_come_back(monkeypatch, model, fails):
+    """Before each epoch as many as there is room for; after training as many as before it."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    free = iter([2, 1, 3])
+    monkeypatch.setattr(module, "free_threads", lambda most: next(free))
+    seen, sizes = [], {"batch_size": 4, "seq_len": 16}
+    trainer, step = Trainer(model), Learner.step
+
+    def spy(self, *args):
+        seen.append(torch.get_num_threads())
+        if fails and len(seen) > 2:
+            raise NonFiniteError("stop")
+        return step(self, *args)
+
+    monkeypatch.setattr(Learner, "step", spy)
+    ids = np.arange(70) % 7
+    if fails:
+        with pytest.raises(NonFiniteError):
+            trainer.fit(ids, epochs=3, **sizes)
+    else:
+        trainer.fit(ids, epochs=3, **sizes)
+        assert sorted(set(seen)) == [1, 2, 3]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("seed", "variable"), [(0, None), (None, "2")])
+def test_threads_are_left_alone_with_a_seed_or_a_wish(monkeypatch, model, seed, variable):
+    """A sum comes out the same for the same number of threads only."""
+    monkeypatch.setattr(module, "free_threads", pytest.fail)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    learner = Learner(model, seed=seed)
+    with learner.training():
+        learner.share_cores()
+
+
+def test_half_precision_is_for_cuda_only(model):
+    """On a CPU the weights of a step are those without autocast and without scaling."""
+    learner = Learner(model, seed=0)
+    assert learner._half is False
+    assert float(learner._scaler.scale(torch.ones(()))) == 1.0
+
+
+def test_a_step_in_half_precision_is_nearly_the_same():
+    """What runs on CUDA, here on the CPU: autocast and a scaled loss, clipped after unscaling."""
+    models = [build("gru", 7, {"hidden_size": 8}, seed=0) for _ in range(2)]
+    settings = Settings(optimizer="sgd", learning_rate=0.1, clip_norm=0.5)
+    whole, half = (Learner(model, settings, seed=0) for model in models)
+    half._half, half._scaler = True, torch.amp.GradScaler("cpu", init_scale=1024.0)
+    losses = [float(learner.step(X, X)[0]) for learner in (whole, half)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+    assert float(whole.gradient_norm) == pytest.approx(float(half.gradient_norm), rel=2e-2)
+    for p, q in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(p, q, rtol=2e-2, atol=2e-3)
