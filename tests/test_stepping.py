@@ -77,11 +77,14 @@ def test_every_family_has_a_stepper():
 
 @torch.no_grad()
 def test_a_stepper_equals_its_torch_module(made, tokens):
-    """Over 1,000 steps of 7 texts the logits agree to 1e-5."""
+    """Over 1,000 steps of 7 texts the logits agree to 1e-5 of the largest one there is."""
     model, stepper = made
     expected = model(torch.from_numpy(tokens.T.copy()))[0].numpy().swapaxes(0, 1)
     found, _ = stepped(stepper, tokens)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, strict=True)
+    finite = np.abs(expected[np.isfinite(expected)])
+    # a relu network that begins as the identity adds up: its logits reach hundreds
+    atol = 1e-5 * max(1.0, float(finite.max()))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol, strict=True)
 
 
 def test_streams_do_not_disturb_each_other(made, tokens):

