@@ -15,6 +15,7 @@ from textrnn import TextGenerator
 from textrnn.cli import main
 from textrnn.datasets import load_human_numbers, load_python_docs
 from textrnn.evaluation import metrics, ngram_baseline
+from textrnn.models import MODELS
 
 SMALL = ["--hidden-size", "8", "--epochs", "1", "--device", "cpu", "--seed", "0"]
 
@@ -65,18 +66,20 @@ def python(*arguments, **environment):
 # train
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "rnn", "ngram"])
+@pytest.mark.parametrize("model", list(MODELS))
 def test_train_saves_a_model(here, tmp_path, capsys, model):
     """``train`` writes a file that loads, its progress on standard error, nothing on the other."""
     output = tmp_path / "model"
     arguments = ["--epochs", "1", "--order", "2"] if model == "ngram" else SMALL
+    arguments = [*arguments, "--window", "3"] if "window" in model else arguments
     assert main(["train", "text.txt", "-o", str(output), "--model", model, *arguments]) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "epoch 1/1" in err
     assert err.endswith(f"Saved as {output}.\n")
     loaded = TextGenerator.load(output)
-    assert type(loaded.model).__name__.lower() == f"{model}model"
+    assert type(loaded.model) is MODELS[model]
+    assert loaded.model.config.get("window", 3) == 3
     assert set(loaded.vocab.itos) == set(load_human_numbers(1, 110))
 
 

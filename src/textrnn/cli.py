@@ -63,12 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
-    train.add_argument("--model", default="lstm", help="lstm, gru, rnn or ngram")
+    train.add_argument(
+        "--model", default="lstm", help="lstm, gru, rnn, window_rnn, window_mlp, ngram"
+    )
     train.add_argument("--level", default="char", help="char or word")
     train.add_argument("--hidden-size", type=int, help="width of the state")
     train.add_argument("--num-layers", type=int, help="recurrent layers")
     train.add_argument("--dropout", type=float, help="probability that a feature is dropped")
     train.add_argument("--order", type=int, help="of an ngram model")
+    train.add_argument("--window", type=int, help="of a window model, in tokens")
     train.add_argument("--learning-rate", type=float, help="at the schedule's peak")
     train.add_argument("--batch-size", type=int, help="rows of text read side by side")
     train.add_argument("--seq-len", type=int, help="tokens that gradients flow back")
@@ -174,7 +177,7 @@ def _train(args: argparse.Namespace) -> int:
     from textrnn.generator import TextGenerator
 
     _check_output(args.output)
-    names = ("hidden_size", "num_layers", "dropout", "order")
+    names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
         args.model, level=args.level, device=args.device, seed=args.seed, **model_args
