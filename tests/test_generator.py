@@ -81,7 +81,7 @@ class Bigram(LanguageModel):
 def test_three_lines(family, text):
     """Every family learns from a text better than chance, and writes text with its characters."""
     gen = make(family)
-    history = gen.fit(text, **{**FIT, "epochs": 4})
+    history = gen.fit(text, **{**FIT, "epochs": 10})
     written = gen.generate("one", 30, seed=1)
     assert history is gen.history
     assert history.history["val_loss"][-1] < math.log(len(gen.vocab))

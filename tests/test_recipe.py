@@ -18,10 +18,11 @@ TOKENS = (1, 300, 299_999, 300_000, 2_999_999, 3_000_000, 10**10)
 
 @pytest.mark.parametrize("vocab_size", [1, 2, 65, 1000, 1001, 20_001])
 @pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("passes", [0.001, 1, 10, 1000])
 @pytest.mark.parametrize("kind", NEURAL)
-def test_chosen_models_can_be_built(kind, tokens, vocab_size):
-    """For a text of any length and any vocabulary the chosen sizes make a model of each family."""
-    chosen = recipe.choose_model(kind, tokens)
+def test_chosen_models_can_be_built(kind, passes, tokens, vocab_size):
+    """For a text and a training of any length the chosen sizes make a model of each family."""
+    chosen = recipe.choose_model(kind, tokens, int(passes * tokens))
     with torch.device("meta"):  # takes no memory
         model = MODELS[kind](vocab_size, **chosen)
     assert model.config.items() >= chosen.items()
@@ -29,33 +30,50 @@ def test_chosen_models_can_be_built(kind, tokens, vocab_size):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
-@pytest.mark.parametrize("tokens", TOKENS)
-def test_chosen_training_is_valid(tokens, device):
-    """What is chosen for a text of any length is what batcher and settings accept."""
-    chosen = recipe.choose_training(tokens, device)
+@pytest.mark.parametrize("reading", TOKENS)
+def test_chosen_training_is_valid(reading, device):
+    """What is chosen for a training of any length is what batcher and settings accept."""
+    chosen = recipe.choose_training(reading, device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a short text makes smaller batches
         sizes = {name: chosen[name] for name in ("batch_size", "seq_len")}
-        batcher = ContiguousBatcher(np.zeros(min(tokens + 1, 10**5), dtype=np.uint8), **sizes)
+        batcher = ContiguousBatcher(np.zeros(min(reading + 1, 10**5), dtype=np.uint8), **sizes)
     assert 1 <= batcher.batch_size <= chosen["batch_size"]
     assert Settings(learning_rate=chosen["learning_rate"]).learning_rate < 0.1
     assert set(chosen) == {"batch_size", "seq_len", "learning_rate"}
 
 
-def test_a_longer_text_carries_a_larger_model():
-    """The width never falls with the length of the text, dropout never rises, and both change."""
-    chosen = [recipe.choose_model("lstm", tokens) for tokens in TOKENS]
-    widths = [c["hidden_size"] for c in chosen]
-    dropouts = [c["dropout"] for c in chosen]
+def test_a_longer_training_carries_a_larger_model():
+    """The width never falls with the tokens that are read, and it does change."""
+    widths = [recipe.choose_model("lstm", 10**6, reading)["hidden_size"] for reading in TOKENS]
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
-    assert dropouts == sorted(dropouts, reverse=True)
-    assert dropouts[0] > dropouts[-1]
+
+
+def test_more_passes_need_more_dropout():
+    """Dropout never falls with the number of passes, and it does change."""
+    dropouts = [recipe.choose_model("gru", 10**5, n * 10**5)["dropout"] for n in (1, 5, 10, 50)]
+    assert dropouts == sorted(dropouts)
+    assert dropouts[0] < dropouts[-1]
+
+
+def test_a_wide_model_gets_a_lower_rate():
+    """On a CPU, where the width is chosen by the time there is."""
+    rates = [recipe.choose_training(10**7, "cpu", h)["learning_rate"] for h in (128, 256, 512)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > rates[-1]
+
+
+def test_what_will_be_read_is_passes_or_time():
+    """Passes are counted; a time is taken at the speed of a core, or of a GPU."""
+    assert recipe.choose_reading(1000, 7, None, "cpu", 2) == 7000
+    one, two = (recipe.choose_reading(1000, None, 0.5, "cpu", threads) for threads in (1, 2))
+    assert 0 < one == two / 2 < recipe.choose_reading(1000, None, 0.5, "cuda", 2)
 
 
 def test_a_gpu_gets_more_rows_than_a_cpu():
     """On a GPU more tokens are read in a step than on a CPU."""
-    cpu, gpu = (recipe.choose_training(10**6, device) for device in ("cpu", "cuda"))
+    cpu, gpu = (recipe.choose_training(10**8, device) for device in ("cpu", "cuda"))
     assert gpu["batch_size"] * gpu["seq_len"] > cpu["batch_size"] * cpu["seq_len"]
 
 

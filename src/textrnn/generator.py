@@ -1,7 +1,6 @@
 """The facade: a text in, a generator out. It joins the stations and contains no algorithm."""
 
 import inspect
-import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,8 +32,6 @@ from textrnn.sampler import Speaker, Steps, read_model
 from textrnn.schedules import Schedule
 from textrnn.trainer import Trainer, check_plan
 from textrnn.vocab import LEVELS, Vocab
-
-_log = logging.getLogger("textrnn")
 
 
 class TextGenerator(Speaker, Inspectable):
@@ -122,8 +119,7 @@ class TextGenerator(Speaker, Inspectable):
                 ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
 
         Raises:
-            TypeError, ValueError: a value is out of range. Whether the rates fit the model's
-                layer groups shows in ``fit``.
+            TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
         """
         self._settings = Settings(
             optimizer=optimizer,
@@ -175,8 +171,7 @@ class TextGenerator(Speaker, Inspectable):
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
         Returns:
-            The ``History``, with ``loss`` and ``val_loss`` (nats per token), ``bits_per_char``,
-            ``perplexity``, ``learning_rate`` and ``seconds`` of each epoch.
+            The ``History``: ``loss`` and ``val_loss`` (nats per token) of each epoch, and more.
 
         Raises:
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
@@ -188,8 +183,8 @@ class TextGenerator(Speaker, Inspectable):
         callbacks = () if callbacks is None else callbacks
         check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, VERBOSE)
-        corpus, model = self._prepare(text, validation_split, validation_data)
-        chosen = recipe.choose_training(len(corpus.ids), self.device.type)
+        data = text, validation_split, validation_data
+        corpus, model, chosen = self._prepare(*data, epochs, minutes)
         if self._trainer is None:
             settings = self._settings.with_rate(chosen["learning_rate"])
             self._trainer = Trainer(model, settings, seed=self.seed)
@@ -201,7 +196,6 @@ class TextGenerator(Speaker, Inspectable):
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
         counts = len(corpus.ids), len(corpus.valid_ids)
         headline = recipe.headline(model, *counts, self.learning_rate, sizes)
-        _log.info(headline)
         return self._trainer.fit(
             corpus.ids,
             corpus.valid_ids if counts[1] else None,
@@ -229,8 +223,8 @@ class TextGenerator(Speaker, Inspectable):
 
         Args:
             text: what ``fit`` will get.
-            batch_size: as in ``fit``; chosen if None.
-            seq_len: likewise.
+            batch_size: as in ``fit``.
+            seq_len: as in ``fit``.
             steps: how many rates to try, at least 2, from 1e-6 to 1.
 
         Returns:
@@ -241,8 +235,7 @@ class TextGenerator(Speaker, Inspectable):
             DataError: as ``fit``.
             ValueError: the model learns by counting.
         """
-        corpus, model = self._prepare(text)
-        chosen = recipe.choose_training(len(corpus.ids), self.device.type)
+        corpus, model, chosen = self._prepare(text)
         return lr_find(
             model,
             corpus.ids,
@@ -254,23 +247,29 @@ class TextGenerator(Speaker, Inspectable):
         )
 
     def _prepare(
-        self, text: Text, split: float = 0.1, validation_data: Text | None = None
-    ) -> tuple[Corpus, LanguageModel]:
-        """Read a text; give the model for it: the one that is there, maybe grown, or a new one."""
-        level, grow = self.vocab.level if self.vocab else self.level, self._grows
-        corpus = read_corpus(text, level, self.vocab, grow, split, validation_data)
-        model, v = self.model, len(corpus.vocab)
+        self,
+        text: Text,
+        split: float = 0.1,
+        validation_data: Text | None = None,
+        epochs: int | None = recipe.EPOCHS,
+        minutes: float | None = None,
+    ) -> tuple[Corpus, LanguageModel, dict[str, Any]]:
+        """Read a text; give a model for it, the one there is or a new one, and how to train."""
+        level = self.vocab.level if self.vocab else self.level
+        corpus = read_corpus(text, level, self.vocab, self._grows, split, validation_data)
+        model, v, kind = self.model, len(corpus.vocab), self.device.type
+        threads = torch.get_num_threads()
+        reading = recipe.choose_reading(len(corpus.ids), epochs, minutes, kind, threads)
         if model is None:
-            chosen = recipe.choose_model(self._kind, len(corpus.ids))
+            chosen = recipe.choose_model(self._kind, len(corpus.ids), reading)
             model = build(self._kind, v, {**chosen, **self._model_args}, self.seed)
         elif self.vocab is not None and len(self.vocab) < v:
             model = model.grow(v, corpus.vocab.origins(self.vocab))
         if model.vocab_size != v:
-            raise ValueError(
-                f"The model's vocab_size must be the text's number of symbols, {v}. "
-                f"Received: a model with vocab_size={model.vocab_size}"
-            )
-        return corpus, model.to(self.device)
+            received = f"Received: a model with vocab_size={model.vocab_size}"
+            raise ValueError(f"vocab_size must be the text's number of symbols, {v}. {received}")
+        training = recipe.choose_training(reading, kind, model.config.get("hidden_size", 256))
+        return corpus, model.to(self.device), training
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.

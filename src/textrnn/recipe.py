@@ -14,28 +14,51 @@ def choose_vocab(level: str) -> dict[str, Any]:
     return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
 
 
-def choose_model(kind: str, tokens: int) -> dict[str, Any]:
+def choose_reading(
+    tokens: int, epochs: int | None, minutes: float | None, device_type: str, threads: int
+) -> int:
+    """Estimate how many tokens a training will read, over all its passes.
+
+    A CPU thread reads about 40,000 tokens a second with an LSTM of 256, a GPU a million.
+    """
+    if epochs is not None:
+        return tokens * epochs
+    speed = 40_000 * threads if device_type == "cpu" else 1_000_000
+    return int(60 * (minutes or 0) * speed)
+
+
+def choose_model(kind: str, tokens: int, reading: int) -> dict[str, Any]:
     """Give the arguments of a model for a text of so many tokens.
 
-    A longer text carries a larger model; a short one needs dropout against learning it by
-    heart. A model that is not recurrent has defaults of its own.
+    The more a training reads, the wider the model that pays; the more often it reads the same
+    text, the more dropout it needs against learning it by heart. A model that is not recurrent
+    has defaults of its own. The figures behind this are in ``benchmarks/RESULTS.md``.
+
+    Args:
+        kind: a name in ``MODELS``.
+        tokens: the length of the text in training.
+        reading: how many tokens training will read, over all passes.
     """
     if kind not in ("rnn", "gru", "lstm"):
         return {}
+    passes = reading / max(tokens, 1)
     return {
-        "hidden_size": 256 if tokens < 3_000_000 else 384,
+        "hidden_size": 256 if reading < 30_000_000 else 512,
         "num_layers": 1,
-        "dropout": 0.5 if tokens < 300_000 else 0.1,
+        "dropout": 0.1 if passes < 8 else 0.25 if passes < 16 else 0.5,
     }
 
 
-def choose_training(tokens: int, device_type: str) -> dict[str, Any]:
+def choose_training(reading: int, device_type: str, hidden_size: int = 256) -> dict[str, Any]:
     """Give batch size, sequence length and peak learning rate.
 
-    On a CPU small batches learn most per second; a GPU needs many rows to be busy.
+    On a CPU small batches learn most per second, where there is little time very small ones; a
+    GPU needs many rows to be busy.
     """
     if device_type == "cpu":
-        return {"batch_size": 16 if tokens < 300_000 else 32, "seq_len": 64, "learning_rate": 1e-2}
+        rows = 16 if reading < 3_000_000 else 32
+        rate = 1e-2 if hidden_size < 400 else 5e-3
+        return {"batch_size": rows, "seq_len": 64, "learning_rate": rate}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
 
 

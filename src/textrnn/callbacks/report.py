@@ -1,6 +1,7 @@
 """Callbacks that tell how training goes."""
 
 import csv
+import logging
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,8 @@ from typing import Any
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.callbacks.weights import KeepBestWeights
 from textrnn.errors import check_int
+
+_log = logging.getLogger("textrnn")
 
 VERBOSE = ("auto", 0, 1, 2)
 """What ``fit`` may be asked to show."""
@@ -133,6 +136,7 @@ def progress(verbose: str | int, headline: str) -> list[Callback]:
 
     It shows a bar in a terminal, lines elsewhere, and nothing for 0.
     """
+    _log.info(headline)
     level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
     if not level:
         return [KeepBestWeights()]
