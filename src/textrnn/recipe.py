@@ -43,9 +43,9 @@ def choose_model(kind: str, tokens: int, reading: int) -> dict[str, Any]:
         return {}
     passes = reading / max(tokens, 1)
     return {
-        "hidden_size": 256 if reading < 30_000_000 else 512,
+        "hidden_size": 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512,
         "num_layers": 1,
-        "dropout": 0.1 if passes < 8 else 0.25 if passes < 16 else 0.5,
+        "dropout": 0.1 if passes < 8 else 0.25 if passes < 30 else 0.5,
     }
 
 
@@ -57,7 +57,7 @@ def choose_training(reading: int, device_type: str, hidden_size: int = 256) -> d
     """
     if device_type == "cpu":
         rows = 16 if reading < 3_000_000 else 32
-        rate = 1e-2 if hidden_size < 400 else 5e-3
+        rate = min(0.01, round(2.56 / hidden_size, 4))
         return {"batch_size": rows, "seq_len": 64, "learning_rate": rate}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
 
