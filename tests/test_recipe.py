@@ -33,7 +33,7 @@ def test_chosen_models_can_be_built(kind, passes, tokens, vocab_size):
 @pytest.mark.parametrize("reading", TOKENS)
 def test_chosen_training_is_valid(reading, device):
     """What is chosen for a training of any length is what batcher and settings accept."""
-    chosen = recipe.choose_training(reading, device)
+    chosen = recipe.choose_training(reading, reading, device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a short text makes smaller batches
         sizes = {name: chosen[name] for name in ("batch_size", "seq_len")}
@@ -59,7 +59,9 @@ def test_more_passes_need_more_dropout():
 
 def test_a_wide_model_gets_a_lower_rate():
     """On a CPU, where the width is chosen by the time there is."""
-    rates = [recipe.choose_training(10**7, "cpu", h)["learning_rate"] for h in (128, 256, 512)]
+    rates = [
+        recipe.choose_training(10**6, 10**7, "cpu", h)["learning_rate"] for h in (128, 256, 512)
+    ]
     assert rates == sorted(rates, reverse=True)
     assert rates[0] > rates[-1]
 
@@ -73,7 +75,7 @@ def test_what_will_be_read_is_passes_or_time():
 
 def test_a_gpu_gets_more_rows_than_a_cpu():
     """On a GPU more tokens are read in a step than on a CPU."""
-    cpu, gpu = (recipe.choose_training(10**8, device) for device in ("cpu", "cuda"))
+    cpu, gpu = (recipe.choose_training(10**6, 10**8, device) for device in ("cpu", "cuda"))
     assert gpu["batch_size"] * gpu["seq_len"] > cpu["batch_size"] * cpu["seq_len"]
 
 

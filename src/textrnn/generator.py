@@ -268,8 +268,8 @@ class TextGenerator(Speaker, Inspectable):
         if model.vocab_size != v:
             received = f"Received: a model with vocab_size={model.vocab_size}"
             raise ValueError(f"vocab_size must be the text's number of symbols, {v}. {received}")
-        training = recipe.choose_training(reading, kind, model.config.get("hidden_size", 256))
-        return corpus, model.to(self.device), training
+        n, width = len(corpus.ids), model.config.get("hidden_size", 256)
+        return corpus, model.to(self.device), recipe.choose_training(n, reading, kind, width)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.

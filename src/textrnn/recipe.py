@@ -49,14 +49,16 @@ def choose_model(kind: str, tokens: int, reading: int) -> dict[str, Any]:
     }
 
 
-def choose_training(reading: int, device_type: str, hidden_size: int = 256) -> dict[str, Any]:
+def choose_training(
+    tokens: int, reading: int, device_type: str, hidden_size: int = 256
+) -> dict[str, Any]:
     """Give batch size, sequence length and peak learning rate.
 
-    On a CPU small batches learn most per second, where there is little time very small ones; a
-    GPU needs many rows to be busy.
+    On a CPU small batches learn most per second, where there is little time or text very small
+    ones; a GPU needs many rows to be busy.
     """
     if device_type == "cpu":
-        rows = 16 if reading < 3_000_000 else 32
+        rows = 16 if reading < 3_000_000 or tokens < 300_000 else 32
         rate = min(0.01, round(2.56 / hidden_size, 4))
         return {"batch_size": rows, "seq_len": 64, "learning_rate": rate}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
