@@ -1,7 +1,6 @@
 """How good is the text's model after so many CPU-seconds? textrnn's defaults beside a plain loop.
 
     python benchmarks/learning.py --data DIR [--budgets 30 120] [--corpora alice tinyshakespeare]
-    python benchmarks/learning.py --data DIR --overhead
     python benchmarks/learning.py --data DIR --fastai --nanogpt PATH
 
 Each training is a process of its own: `TextGenerator(seed=0).fit(text, minutes=...)` with nothing
@@ -11,8 +10,7 @@ the file, and are validated on the whole last 10 % with the state carried, in na
 validation does not count into the plain loop's time, into textrnn's it does. The floor is the best
 counting model on the same split.
 
---overhead trains the same model at the same shape through `Trainer.fit` and in a loop by hand, in
-turns. --fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72,
+What `Trainer.fit` costs beside a loop by hand at the same shape is in `benchmarks/core.py`. --fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72,
 one cycle at 1e-2) where fastai is installed, --nanogpt the README's command for a CPU in a checkout
 of nanoGPT; both are for tinyshakespeare only.
 """
@@ -22,7 +20,6 @@ import json
 import math
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -32,10 +29,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from textrnn import ContiguousBatcher, LambdaCallback, TextGenerator, Trainer, Vocab
+from textrnn import LambdaCallback, TextGenerator, Vocab
 from textrnn.evaluation import evaluate, ngram_baseline
-from textrnn.models import LanguageModel, build
-from textrnn.optim import Settings
+from textrnn.models import LanguageModel
 
 CORPORA = {
     "alice": ("alice.txt", "char"),
@@ -155,40 +151,6 @@ def fastai(text: str, level: str, seconds: float) -> dict[str, float]:
 CONTESTANTS = {"textrnn": ours, "plain loop": plain, "fastai": fastai}
 
 
-def overhead(data: Path) -> None:
-    """Print the ratio of tokens per CPU-second, ``Trainer.fit`` to a loop by hand."""
-    text = (data / "tinyshakespeare.txt").read_text(encoding="utf-8")
-    vocab = Vocab.from_text(text)
-    ids = vocab.encode(text)[:300_001]
-    ratios = []
-    for _ in range(5):
-        speeds = []
-        for way in ("by hand", "fit"):
-            model = build("lstm", len(vocab), {"hidden_size": 256}, seed=0)
-            began = time.process_time()
-            if way == "fit":
-                settings = Settings(optimizer="adam", learning_rate=2e-3, weight_decay=0)
-                Trainer(model, settings, seed=0).fit(ids, epochs=1, batch_size=32, seq_len=64)
-            else:
-                model.train()
-                optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-                state = None
-                batches = ContiguousBatcher(torch.from_numpy(ids).long(), batch_size=32, seq_len=64)
-                for x, y in batches:
-                    logits, state = model(x, state)
-                    loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-                    optimizer.zero_grad()
-                    loss.backward()
-                    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                    optimizer.step()
-                    state = [tuple(part.detach() for part in layer) for layer in state]
-                    loss.item()
-            speeds.append(1 / (time.process_time() - began))
-        ratios.append(speeds[1] / speeds[0])
-        print(f"fit / by hand {ratios[-1]:.2f}", flush=True)
-    print(f"median of five turns {statistics.median(ratios):.2f}")
-
-
 def main() -> None:
     """Run the trainings and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -196,7 +158,6 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=[30, 120])
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
     parser.add_argument("--only", nargs="+", default=["textrnn", "plain loop"])
-    parser.add_argument("--overhead", action="store_true")
     parser.add_argument("--fastai", action="store_true")
     parser.add_argument("--nanogpt", type=Path)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # what a child process runs
@@ -208,9 +169,6 @@ def main() -> None:
         result = CONTESTANTS[name](text, level, float(seconds))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({**result, "peak": peak}))
-        return
-    if args.overhead:
-        overhead(args.data)
         return
     print(
         "| corpus | budget, CPU-s | who | val_loss | CPU-s | tokens per CPU-s | peak MiB | floor |"

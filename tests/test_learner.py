@@ -66,7 +66,7 @@ def test_threads_follow_the_free_cores_and_come_back(monkeypatch, model, fails):
     monkeypatch.setattr(Learner, "step", spy)
     ids = np.arange(70) % 7
     if fails:
-        with pytest.raises(NonFiniteError):
+        with pytest.raises(NonFiniteError, match="stop"):
             trainer.fit(ids, epochs=3, **sizes)
     else:
         trainer.fit(ids, epochs=3, **sizes)
