@@ -10,9 +10,10 @@ the file, and are validated on the whole last 10 % with the state carried, in na
 validation does not count into the plain loop's time, into textrnn's it does. The floor is the best
 counting model on the same split.
 
-What `Trainer.fit` costs beside a loop by hand at the same shape is in `benchmarks/core.py`. --fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72,
-one cycle at 1e-2) where fastai is installed, --nanogpt the README's command for a CPU in a checkout
-of nanoGPT; both are for tinyshakespeare only.
+What `Trainer.fit` costs beside a loop by hand at the same shape is in `benchmarks/core.py`.
+--fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72, one
+cycle at 1e-2) where fastai is installed, --nanogpt the README's command for a CPU in a checkout of
+nanoGPT; both are for tinyshakespeare only.
 """
 
 import argparse
