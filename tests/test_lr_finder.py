@@ -134,6 +134,9 @@ def test_what_has_no_rate_is_refused(ids, text):
     model = LSTMModel(30, hidden_size=4)
     with pytest.raises(ValueError, match="`steps` must be at least 2"):
         lr_find(model, ids, steps=1)
+    for size in ("batch_size", "seq_len"):
+        with pytest.raises(ValueError, match=f"`{size}` must be at least 1"):
+            TextGenerator().lr_find(text, **{size: 0})
     with pytest.raises(DataError, match="empty"):
         TextGenerator().lr_find("")
     torch.nn.init.constant_(model.head.bias, math.nan)

@@ -233,8 +233,9 @@ class TextGenerator(Speaker, Inspectable):
 
         Raises:
             DataError: as ``fit``.
-            ValueError: the model learns by counting.
+            ValueError: the model learns by counting, or an argument is out of range.
         """
+        check_plan(recipe.EPOCHS, None, batch_size, seq_len, 0, ())
         corpus, model, chosen = self._prepare(text)
         return lr_find(
             model,

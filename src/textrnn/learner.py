@@ -92,8 +92,8 @@ class Learner:
             forward: what to call in the model's place, its distributed wrapper.
 
         Returns:
-            The mean loss in nats per token, and the state after ``x``. A step whose loss or
-            gradient is not finite is refused; on the CPU its loss is given as NaN.
+            The mean loss in nats per token, a scalar tensor, and the state after ``x``. A step
+            whose loss or gradient is not finite is refused, and, but on CUDA, its loss is NaN.
         """
         with torch.autocast(self.device.type, torch.float16, enabled=self._half):
             logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
@@ -105,9 +105,9 @@ class Learner:
         self._scaler.unscale_(self.optimizer)
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        # A GPU must not be asked, it would make us wait; there the scaler refuses the step.
-        if self.device.type == "cpu" and not bool((self.gradient_norm + loss.detach()).isfinite()):
-            return torch.tensor(math.nan), state
+        # On CUDA the scaler refuses the step, without making us wait for the device.
+        if not self._half and not bool((self.gradient_norm + loss.detach()).isfinite()):
+            return loss.detach() * math.nan, state
         self._scaler.step(self.optimizer)
         self._scaler.update()
         return loss.detach(), state

@@ -1,4 +1,4 @@
-"""What to choose where the user chose nothing: sizes by the length of the text."""
+"""What to choose where the user chose nothing: by the text, the time and the device."""
 
 from typing import Any
 

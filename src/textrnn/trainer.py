@@ -215,15 +215,16 @@ class Trainer:
 
     def _lower_rate(self, learner: Learner, run: "_Run", where: str, loss: float) -> None:
         """Answer the first step that was refused by a lower rate, and the second by an error."""
-        message = (
-            f"The loss or its gradient is not finite at {where}; the step was refused. "
-            f"Received: loss {loss}, learning rate {learner.learning_rate:g} at its peak"
-        )
+        refused = f"The loss or its gradient is not finite at {where}; the step was refused."
+        peak = learner.learning_rate
+        received = f"Received: loss {loss}, learning rate {peak:g} at its peak"
         if run.lowered:
-            raise NonFiniteError(f"{message}. A lower learning rate or clip_norm helps as a rule.")
+            advice = "A lower learning rate or clip_norm helps as a rule."
+            raise NonFiniteError(f"{refused} {advice} {received}")
         run.lowered = True
-        learner.learning_rate /= _LOWER
-        warnings.warn(f"{message}. Training goes on with {learner.learning_rate:g}.", stacklevel=5)
+        learner.learning_rate = peak / _LOWER
+        advice = f"Training goes on with {learner.learning_rate:g}."
+        warnings.warn(f"{refused} {advice} {received}", stacklevel=5)
 
     def _validate(self, run: "_Run") -> dict[str, float]:
         if run.valid_ids is None:

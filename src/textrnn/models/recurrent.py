@@ -27,6 +27,8 @@ class _Recurrent(LanguageModel):
 
     def __init__(self, **config: Any) -> None:
         config["embedding_dim"] = _width(config)
+        if config["output_dropout"] is None:
+            config["output_dropout"] = config["dropout"]
         super().__init__(**config)
         v, e = self.vocab_size, config["embedding_dim"]
         h = check_int("hidden_size", config["hidden_size"], 1)
@@ -158,7 +160,7 @@ class RNNModel(_Recurrent):
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
-            output_dropout=dropout if output_dropout is None else output_dropout,
+            output_dropout=output_dropout,
             embedding_dropout=embedding_dropout,
             weight_drop=weight_drop,
             input=input,
@@ -191,7 +193,7 @@ class _Gated(_Recurrent):
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
-            output_dropout=dropout if output_dropout is None else output_dropout,
+            output_dropout=output_dropout,
             embedding_dropout=embedding_dropout,
             weight_drop=weight_drop,
             input=input,
