@@ -1,19 +1,19 @@
 """How good is the text's model after so many CPU-seconds? textrnn's defaults beside a plain loop.
 
     python benchmarks/learning.py --data DIR [--budgets 30 120] [--corpora alice tinyshakespeare]
-    python benchmarks/learning.py --data DIR --fastai --nanogpt PATH
+    python benchmarks/learning.py --data DIR --corpora tinyshakespeare --only fastai --nanogpt PATH
 
 Each training is a process of its own: `TextGenerator(seed=0).fit(text, minutes=...)` with nothing
 set but the time, and the loop that a reader of tutorials writes (embedding 256, LSTM 2x256, Adam at
 2e-3, batch 32, sequence 64, gradients clipped at 1, the state carried). Both get the first 90 % of
 the file, and are validated on the whole last 10 % with the state carried, in nats per token;
-validation does not count into the plain loop's time, into textrnn's it does. The floor is the best
-counting model on the same split.
+validation does not count into the plain loop's time, into textrnn's it does. The best counting
+model on the same split stands above them.
 
 What `Trainer.fit` costs beside a loop by hand at the same shape is in `benchmarks/core.py`.
---fastai adds fastai's AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72, one
-cycle at 1e-2) where fastai is installed, --nanogpt the README's command for a CPU in a checkout of
-nanoGPT; both are for tinyshakespeare only.
+`fastai` is its AWD-LSTM (2x256, tied, its dropouts times 0.3, batch 64, sequence 72, one cycle of
+three passes at 1e-2), where fastai is installed; --nanogpt runs the README's command for a CPU in a
+checkout of nanoGPT.
 """
 
 import argparse
@@ -24,7 +24,9 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +35,7 @@ from torch import nn
 from textrnn import LambdaCallback, TextGenerator, Vocab
 from textrnn.evaluation import evaluate, ngram_baseline
 from textrnn.models import LanguageModel
+from textrnn.recipe import choose_vocab
 
 CORPORA = {
     "alice": ("alice.txt", "char"),
@@ -47,6 +50,14 @@ NANOGPT = (
     "--log_interval=100 --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 "
     "--max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
 )
+
+
+def split(text: str, level: str) -> tuple[Vocab, Any, Any]:
+    """Give the vocabulary, and the ids of the first nine tenths and of the last."""
+    vocab = Vocab.from_text(text, level, **choose_vocab(level))
+    ids = vocab.encode(text)
+    cut = int(0.9 * len(ids))
+    return vocab, ids[:cut], ids[cut:]
 
 
 class Plain(LanguageModel):
@@ -68,20 +79,20 @@ class Plain(LanguageModel):
         return {"all": list(self.parameters())}
 
 
-def plain(text: str, level: str, seconds: float) -> dict[str, float]:
-    """Train the plain loop for so many CPU-seconds."""
+def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
+    """Train the plain loop, and score it whenever a budget of CPU-seconds is spent.
+
+    Its rate is constant, so that a short training is the beginning of a longer one.
+    """
     torch.manual_seed(0)
-    rule = {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
-    vocab = Vocab.from_text(text, level, **rule)
-    ids = vocab.encode(text)
-    cut = int(0.9 * len(ids))
-    data = torch.from_numpy(ids[:cut].astype("int64"))
+    vocab, train, valid = split(text, level)
+    data = torch.from_numpy(train.astype("int64"))
     rows = data[: (len(data) - 1) // 32 * 32].view(32, -1)
     targets = data[1 : rows.numel() + 1].view(32, -1)
     model = Plain(len(vocab))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    began, tokens = time.process_time(), 0
-    while time.process_time() - began < seconds:
+    began, tokens, results = time.process_time(), 0, []
+    while True:
         state = None
         for first in range(0, rows.shape[1], 64):
             x, y = rows[:, first : first + 64], targets[:, first : first + 64]
@@ -93,36 +104,43 @@ def plain(text: str, level: str, seconds: float) -> dict[str, float]:
             optimizer.step()
             state = tuple(part.detach() for part in state)
             tokens += x.numel()
-            if time.process_time() - began > seconds:
-                break
-    spent = time.process_time() - began
-    return {"loss": evaluate(model, ids[cut:])["loss"], "cpu": spent, "speed": tokens / spent}
+            spent = time.process_time() - began
+            if spent > budgets[len(results)]:
+                score = evaluate(model, valid)["loss"]
+                results.append({"loss": score, "cpu": spent, "speed": tokens / spent})
+                results[-1]["passes"] = tokens / len(train)
+                began = time.process_time() - spent
+                if len(results) == len(budgets):
+                    return results
 
 
-def ours(text: str, level: str, seconds: float) -> dict[str, float]:
+def ours(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
     """Train textrnn's defaults for so many CPU-seconds."""
+    (seconds,) = budgets
     gen = TextGenerator(level=level, seed=0)
     cores = torch.get_num_threads()
     began, wall = time.process_time(), time.perf_counter()
-    speeds: list[float] = []
-    note = LambdaCallback(
-        on_train_batch_end=lambda _, logs: speeds.append(logs["tokens_per_second"])
-    )
-    gen.fit(text, minutes=seconds / cores / 60, verbose=0, callbacks=[note])
+    steps: list[int] = []
+    count = LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
+    gen.fit(text, minutes=seconds / cores / 60, verbose=0, callbacks=[count])
     spent, wall = time.process_time() - began, time.perf_counter() - wall
-    assert gen.vocab is not None
-    ids = gen.vocab.encode(text)
-    loss = evaluate(gen.model, ids[int(0.9 * len(ids)) :])["loss"]
-    return {
-        "loss": loss,
-        "cpu": spent,
-        "speed": speeds[-1] * wall / spent,
-        "late": wall / (seconds / cores) - 1,
-        "model": repr(gen.model.config),
-    }
+    _, train, valid = split(text, level)
+    params = gen.history.params
+    tokens = len(steps) * params["batch_size"] * params["seq_len"]
+    return [
+        {
+            "loss": evaluate(gen.model, valid)["loss"],
+            "cpu": spent,
+            "speed": tokens / spent,
+            "passes": tokens / len(train),
+            "late": wall / (seconds / cores) - 1,
+            "model": repr(gen.model.config),
+            "params": repr(params),
+        }
+    ]
 
 
-def fastai(text: str, level: str, seconds: float) -> dict[str, float]:
+def fastai(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
     """Train fastai's AWD-LSTM; three epochs, whatever they take."""
     from fastai.text.all import (
         AWD_LSTM,
@@ -134,22 +152,37 @@ def fastai(text: str, level: str, seconds: float) -> dict[str, float]:
         get_language_model,
     )
 
-    vocab = Vocab.from_text(text)
-    ids = torch.from_numpy(vocab.encode(text).astype("int64"))
-    cut = int(0.9 * len(ids))
-    loaders = DataLoaders(
-        *(LMDataLoader([part], bs=64, seq_len=72) for part in (ids[:cut], ids[cut:]))
-    )
+    vocab, *parts = split(text, level)
+    parts = [torch.from_numpy(part.astype("int64")) for part in parts]
+    loaders = DataLoaders(*(LMDataLoader([part], bs=64, seq_len=72) for part in parts))
     config = {**awd_lstm_lm_config, "emb_sz": 256, "n_hid": 256, "n_layers": 2}
     model = get_language_model(AWD_LSTM, len(vocab), config=config, drop_mult=0.3)
     learner = LMLearner(loaders, model, loss_func=CrossEntropyLossFlat())
     began = time.process_time()
     learner.fit_one_cycle(3, 1e-2)
     spent = time.process_time() - began
-    return {"loss": float(learner.validate()[0]), "cpu": spent, "speed": 3 * cut / spent}
+    loss, speed = float(learner.validate()[0]), 3 * len(parts[0]) / spent
+    return [{"loss": loss, "cpu": spent, "speed": speed, "passes": 3}]
 
 
 CONTESTANTS = {"textrnn": ours, "plain loop": plain, "fastai": fastai}
+
+
+def lines(corpus: str, name: str, budgets: list[float], data: Path) -> Iterator[str]:
+    """Run a contestant in a process of its own, and give the lines of the table."""
+    command = [sys.executable, __file__, "--data", str(data), "--one", name, "--corpora", corpus]
+    command += ["--budgets", *map(str, budgets)]
+    output = subprocess.run(command, capture_output=True, text=True)
+    if output.returncode:
+        print(output.stderr, file=sys.stderr)
+        return
+    for r in json.loads(output.stdout.splitlines()[-1]):
+        yield (
+            f"| {corpus} | {name} | {r['cpu']:.0f} | {r['loss']:.4f} | {r['passes']:.1f} | "
+            f"{r['speed']:,.0f} | {r['peak']:.0f} |"
+        )
+        if "late" in r:
+            yield f"<!-- {r['late']:+.1%} of the wall time; {r['model']}; {r['params']} -->"
 
 
 def main() -> None:
@@ -158,46 +191,32 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--budgets", type=float, nargs="+", default=[30, 120])
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
-    parser.add_argument("--only", nargs="+", default=["textrnn", "plain loop"])
-    parser.add_argument("--fastai", action="store_true")
+    names = ["floor", *CONTESTANTS]
+    parser.add_argument("--only", nargs="+", default=names[:-1], choices=names)
     parser.add_argument("--nanogpt", type=Path)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # what a child process runs
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # what a child process runs
     args = parser.parse_args()
     if args.one:
-        name, corpus, seconds = args.one
-        file, level = CORPORA[corpus]
+        file, level = CORPORA[args.corpora[0]]
         text = (args.data / file).read_text(encoding="utf-8")
-        result = CONTESTANTS[name](text, level, float(seconds))
+        results = CONTESTANTS[args.one](text, level, args.budgets)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**result, "peak": peak}))
+        print(json.dumps([{**result, "peak": peak} for result in results]))
         return
-    print(
-        "| corpus | budget, CPU-s | who | val_loss | CPU-s | tokens per CPU-s | peak MiB | floor |"
-    )
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| corpus | who | CPU-s | val_loss | passes | tokens per CPU-s | peak MiB |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for corpus in args.corpora:
         file, level = CORPORA[corpus]
-        text = (args.data / file).read_text(encoding="utf-8")
-        rule = {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
-        vocab = Vocab.from_text(text, level, **rule)
-        ids = vocab.encode(text)
-        cut = int(0.9 * len(ids))
-        order, floor = ngram_baseline(ids[:cut], ids[cut:], len(vocab))
-        names = args.only + (["fastai"] if args.fastai and corpus == "tinyshakespeare" else [])
-        for seconds in args.budgets:
-            for name in names:
-                command = [sys.executable, __file__, "--data", args.data, "--one", name, corpus]
-                output = subprocess.run([*command, str(seconds)], capture_output=True, text=True)
-                if output.returncode:
-                    print(output.stderr, file=sys.stderr)
-                    continue
-                r = json.loads(output.stdout.splitlines()[-1])
-                print(
-                    f"| {corpus} | {seconds:g} | {name} | {r['loss']:.4f} | {r['cpu']:.0f} | "
-                    f"{r['speed']:,.0f} | {r['peak']:.0f} | {floor:.4f} (order {order}) |"
-                )
-                if "late" in r:
-                    print(f"<!-- {r['late']:+.1%} of the wall time; {r['model']} -->", flush=True)
+        if "floor" in args.only:
+            vocab, train, valid = split((args.data / file).read_text(encoding="utf-8"), level)
+            order, floor = ngram_baseline(train, valid, len(vocab))
+            print(f"| {corpus} | counting, order {order} | | {floor:.4f} | 1 | | |", flush=True)
+        for name in args.only:
+            if name in CONTESTANTS:
+                runs = [[b] for b in args.budgets] if name == "textrnn" else [args.budgets]
+                for budgets in runs:
+                    for line in lines(corpus, name, budgets, args.data):
+                        print(line, flush=True)
     if args.nanogpt:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         env = {**os.environ, "PYTHONWARNINGS": "ignore"}

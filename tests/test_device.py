@@ -1,12 +1,23 @@
-"""Names of devices, and room on the processor."""
+"""Names of devices, room on the processor, and its speed."""
 
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
 from textrnn import device
-from textrnn.device import pick_device
+from textrnn.device import pick_device, sharing_cores, training_speed
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Let a test change the number of threads; it is put back."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_auto_is_the_best_device_there_is():
@@ -41,25 +52,76 @@ def test_a_device_that_is_not_there_is_refused(device):
     assert str(info.value).endswith(f"Received: {device!r}")
 
 
-def test_threads_are_as_many_as_there_are_free_cores(monkeypatch):
-    """Rounded, at least one, at most as many as asked for."""
-    for idle, most, threads in ((0.0, 4, 1), (0.4, 4, 4), (0.26, 4, 3), (0.8, 2, 2), (0.05, 2, 1)):
-        readings = iter([7.0, 7.0 + idle])
-        monkeypatch.setattr(device, "_idle_seconds", lambda readings=readings: next(readings))
-        assert device.free_threads(most) == threads
+def test_threads_are_as_many_as_there_are_free_cores(monkeypatch, threads):
+    """Rounded, at least one, at most as many as before, looked for again and again."""
+    readings = iter([(0.0, 0.0), (1.0, 2.4), (2.0, 2.4), (4.0, 9.0), (5.0, 99.0)])
+    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    torch.set_num_threads(4)
+    with sharing_cores(True) as look:
+        seen = [torch.get_num_threads()]
+        for _ in range(3):
+            look()
+            seen.append(torch.get_num_threads())
+    assert seen == [2, 1, 3, 4]
 
 
-def test_threads_where_the_system_does_not_tell(monkeypatch):
-    """Then they are as many as asked for; one is one without a look."""
-    monkeypatch.setattr(device, "_idle_seconds", lambda: None)
-    assert device.free_threads(5) == 5
-    monkeypatch.setattr(device, "_idle_seconds", pytest.fail)
-    assert device.free_threads(1) == 1
+def test_a_look_is_taken_once_a_second(monkeypatch, threads):
+    """Called again at once, it does nothing."""
+    start = time.perf_counter()
+    readings = iter([(start, 0.0), (start + 3600, 3600.0)])
+    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    torch.set_num_threads(4)
+    with sharing_cores(True) as look:
+        look()
+        look()
+        assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_come_back(monkeypatch, threads, fails):
+    """In the end they are as many as before, whatever happens."""
+    readings = iter([(0.0, 0.0), (1.0, 1.0)])
+    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    torch.set_num_threads(3)
+    with pytest.raises(KeyError) if fails else nullcontext(), sharing_cores(True):
+        assert torch.get_num_threads() == 1
+        if fails:
+            raise KeyError
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("adapts", "before", "variable", "told"),
+    [(False, 3, None, True), (True, 1, None, True), (True, 3, "3", True), (True, 3, None, False)],
+)
+def test_threads_are_left_alone(monkeypatch, threads, adapts, before, variable, told):
+    """Where they should be, where there is one, by wish, and where the system does not tell."""
+    readings = iter([(0.0, 0.0), (1.0, 1.0)])
+    monkeypatch.setattr(device, "_work", lambda: next(readings) if told else None)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    torch.set_num_threads(before)
+    with sharing_cores(adapts) as look:
+        look()
+        assert torch.get_num_threads() == before
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux's /proc/stat")
-def test_idle_time_goes_up():
-    """It counts seconds of all cores together."""
-    first = device._idle_seconds()
-    assert first > 0
-    assert device._idle_seconds() >= first
+def test_work_goes_up():
+    """Idle time and our own work count, so that we do not make room for ourselves."""
+    first = device._work()
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    wall, free = (new - old for new, old in zip(device._work(), first, strict=True))
+    assert wall >= 0.2
+    assert free >= 0.2
+
+
+def test_speed_is_measured_without_a_trace(threads):
+    """It is above 0; global random numbers and threads are as before."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), torch.get_num_threads()
+    assert training_speed(torch.device("cpu"), 0.0) > 0
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.get_num_threads() == before[1]

@@ -110,6 +110,17 @@ def test_what_was_left_open_is_chosen(text):
     }
 
 
+def test_what_was_chosen_is_kept_in_the_history(text):
+    """With a time the machine's speed too, from which the sizes follow."""
+    gen = TextGenerator("rnn", hidden_size=8, seed=3, device="cpu")
+    params = gen.fit(text, minutes=0.001, seq_len=20, verbose=0).params
+    assert params.pop("speed") > 0
+    rate = gen.learning_rate
+    wish = {"epochs": None, "minutes": 0.001, "seed": 3, "seq_len": 20, "learning_rate": rate}
+    assert params == {**wish, "batch_size": 16}
+    assert gen.fit(text, epochs=np.int64(2), verbose=0).params["speed"] == 0
+
+
 @pytest.mark.parametrize("family", NEURAL)
 def test_the_seed_makes_fit_repeatable(family, text):
     """One seed gives bit-equal weights and the same losses, another seed gives others."""
@@ -492,6 +503,7 @@ def test_load_gives_the_same_generator(tmp_path, family, text):
     assert (loaded.level, loaded.device) == (gen.level, torch.device("cpu"))
     assert loaded.history.history == gen.history.history
     assert loaded.history.epoch == gen.history.epoch
+    assert loaded.history.params == gen.history.params != {}
 
 
 def test_a_sampler_writes_the_same_text(tmp_path, family, text):

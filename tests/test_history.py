@@ -5,6 +5,7 @@ import math
 import sys
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -61,11 +62,13 @@ def test_repr_has_the_last_values(epochs, expected):
 def test_a_history_survives_strict_json(history, stopped_by):
     """What was written as JSON that has no NaN comes back the same, NaN and infinities too."""
     history.stopped_by = stopped_by
+    history.params = {"epochs": np.int64(3), "minutes": None, "learning_rate": np.float64(0.1)}
     for epoch, value in enumerate([math.nan, math.inf, -math.inf, 5e-324, 1 / 3], start=6):
         history.append(epoch, {"loss": value})
     again = History.from_config(json.loads(json.dumps(history.to_config(), allow_nan=False)))
     assert repr(again.history) == repr(history.history)
     assert again.epoch == history.epoch
+    assert again.params == history.params
     assert again.stopped_by == stopped_by
 
 

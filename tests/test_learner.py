@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from textrnn import learner as module
-from textrnn.errors import NonFiniteError
 from textrnn.learner import Learner
 from textrnn.models import build
 from textrnn.optim import Settings
-from textrnn.trainer import Trainer
 
 X = torch.from_numpy(np.random.default_rng(0).integers(0, 7, (4, 16)))
 TINY = torch.full((4,), 1e-39)  # a float32 below the smallest normal one
@@ -45,45 +42,6 @@ def test_numbers_too_small_to_matter_are_zero_in_training_only(model):
     with Learner(model, seed=0).training():
         assert not bool((TINY * 1.0).view(torch.int32).any())
     assert bool((TINY * 1.0).view(torch.int32).all())
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_threads_follow_the_free_cores_and_come_back(monkeypatch, model, fails):
-    """Before each epoch as many as there is room for; after training as many as before it."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    free = iter([2, 1, 3])
-    monkeypatch.setattr(module, "free_threads", lambda most: next(free))
-    seen, sizes = [], {"batch_size": 4, "seq_len": 16}
-    trainer, step = Trainer(model), Learner.step
-
-    def spy(self, *args):
-        seen.append(torch.get_num_threads())
-        if fails and len(seen) > 2:
-            raise NonFiniteError("stop")
-        return step(self, *args)
-
-    monkeypatch.setattr(Learner, "step", spy)
-    ids = np.arange(70) % 7
-    if fails:
-        with pytest.raises(NonFiniteError, match="stop"):
-            trainer.fit(ids, epochs=3, **sizes)
-    else:
-        trainer.fit(ids, epochs=3, **sizes)
-        assert sorted(set(seen)) == [1, 2, 3]
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(("seed", "variable"), [(0, None), (None, "2")])
-def test_threads_are_left_alone_with_a_seed_or_a_wish(monkeypatch, model, seed, variable):
-    """A sum comes out the same for the same number of threads only."""
-    monkeypatch.setattr(module, "free_threads", pytest.fail)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if variable:
-        monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    learner = Learner(model, seed=seed)
-    with learner.training():
-        learner.share_cores()
 
 
 def test_half_precision_is_for_cuda_only(model):

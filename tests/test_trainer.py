@@ -4,6 +4,7 @@ import itertools
 import random
 import signal
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -724,3 +725,29 @@ def test_a_grown_training_goes_on_as_the_old_one_would():
         trainer.fit(IDS, epochs=1, **SIZES)
     assert_close(model.head.weight[:V], trainers[0].model.head.weight, rtol=1e-3, atol=1e-5)
     assert_close(model.embedding.weight[:V], trainers[0].model.embedding.weight)
+
+
+@pytest.mark.parametrize(
+    ("seed", "plan", "adapts"),
+    [
+        (None, {"epochs": 1}, True),
+        (None, {"seconds": 0.01}, True),
+        (0, {"epochs": 1}, False),
+        (0, {"seconds": 0.01}, True),
+    ],
+)
+def test_threads_follow_the_free_cores_unless_it_must_be_repeatable(
+    monkeypatch, seed, plan, adapts
+):
+    """A seed and a number of epochs promise the same weights, so the threads stay the same."""
+    asked, looks = [], []
+
+    @contextmanager
+    def spy(adapts):
+        asked.append(adapts)
+        yield lambda: looks.append(1)
+
+    monkeypatch.setattr("textrnn.trainer.sharing_cores", spy)
+    Trainer(LSTMModel(V, hidden_size=4), seed=seed).fit(IDS, **plan, **SIZES)
+    assert asked == [adapts]
+    assert len(looks) >= 1

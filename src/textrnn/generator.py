@@ -13,7 +13,7 @@ from textrnn.callbacks.base import Callback
 from textrnn.callbacks.report import VERBOSE, progress
 from textrnn.corpus import Corpus, read_corpus
 from textrnn.datasets import Text
-from textrnn.device import pick_device
+from textrnn.device import pick_device, training_speed
 from textrnn.errors import (
     NotFittedError,
     UnsupportedFormatError,
@@ -184,7 +184,7 @@ class TextGenerator(Speaker, Inspectable):
         check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, VERBOSE)
         data = text, validation_split, validation_data
-        corpus, model, chosen = self._prepare(*data, epochs, minutes)
+        corpus, model, chosen = self._prepare(*data, epochs, minutes, (batch_size, seq_len))
         if self._trainer is None:
             settings = self._settings.with_rate(chosen["learning_rate"])
             self._trainer = Trainer(model, settings, seed=self.seed)
@@ -192,13 +192,12 @@ class TextGenerator(Speaker, Inspectable):
             self._trainer.adopt(model, corpus.vocab.origins(self.vocab))
         self._grows |= self.vocab is None
         self.vocab, self.model, self.history = corpus.vocab, model, History()
-        batch_size, seq_len = batch_size or chosen["batch_size"], seq_len or chosen["seq_len"]
-        sizes = {"batch_size": batch_size, "seq_len": seq_len}
-        counts = len(corpus.ids), len(corpus.valid_ids)
-        headline = recipe.headline(model, *counts, self.learning_rate, sizes)
+        chosen |= {"learning_rate": self.learning_rate}
+        self.history.params = {"epochs": epochs, "minutes": minutes, "seed": self.seed, **chosen}
+        headline = recipe.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
         return self._trainer.fit(
             corpus.ids,
-            corpus.valid_ids if counts[1] else None,
+            corpus.valid_ids if len(corpus.valid_ids) else None,
             epochs=epochs,
             seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
             callbacks=[*progress(verbose, headline), *callbacks],
@@ -207,7 +206,8 @@ class TextGenerator(Speaker, Inspectable):
             chars_per_token=corpus.chars_per_token,
             owner=self,
             history=self.history,
-            **sizes,
+            batch_size=chosen["batch_size"],
+            seq_len=chosen["seq_len"],
         )
 
     @named_arguments
@@ -236,13 +236,13 @@ class TextGenerator(Speaker, Inspectable):
             ValueError: the model learns by counting, or an argument is out of range.
         """
         check_plan(recipe.EPOCHS, None, batch_size, seq_len, 0, ())
-        corpus, model, chosen = self._prepare(text)
+        corpus, model, chosen = self._prepare(text, sizes=(batch_size, seq_len))
         return lr_find(
             model,
             corpus.ids,
             self._settings.with_rate(chosen["learning_rate"]),
-            batch_size=batch_size or chosen["batch_size"],
-            seq_len=seq_len or chosen["seq_len"],
+            batch_size=chosen["batch_size"],
+            seq_len=chosen["seq_len"],
             steps=steps,
             seed=self.seed,
         )
@@ -254,23 +254,26 @@ class TextGenerator(Speaker, Inspectable):
         validation_data: Text | None = None,
         epochs: int | None = recipe.EPOCHS,
         minutes: float | None = None,
+        sizes: tuple[int | None, int | None] = (None, None),
     ) -> tuple[Corpus, LanguageModel, dict[str, Any]]:
         """Read a text; give a model for it, the one there is or a new one, and how to train."""
         level = self.vocab.level if self.vocab else self.level
         corpus = read_corpus(text, level, self.vocab, self._grows, split, validation_data)
-        model, v, kind = self.model, len(corpus.vocab), self.device.type
-        threads = torch.get_num_threads()
-        reading = recipe.choose_reading(len(corpus.ids), epochs, minutes, kind, threads)
+        model, v, n, device = self.model, len(corpus.vocab), len(corpus.ids), self.device
+        speed = training_speed(device) if minutes and self._kind != "ngram" else 0.0
+        reading = recipe.choose_reading(n, epochs, minutes, speed)
         if model is None:
-            chosen = recipe.choose_model(self._kind, len(corpus.ids), reading)
+            chosen = recipe.choose_model(self._kind, n, reading, minutes is not None, device.type)
             model = build(self._kind, v, {**chosen, **self._model_args}, self.seed)
         elif self.vocab is not None and len(self.vocab) < v:
             model = model.grow(v, corpus.vocab.origins(self.vocab))
         if model.vocab_size != v:
             received = f"Received: a model with vocab_size={model.vocab_size}"
             raise ValueError(f"vocab_size must be the text's number of symbols, {v}. {received}")
-        n, width = len(corpus.ids), model.config.get("hidden_size", 256)
-        return corpus, model.to(self.device), recipe.choose_training(n, reading, kind, width)
+        width = model.config.get("hidden_size", 256)
+        chosen = {"speed": speed, **recipe.choose_training(n, reading, device.type, width)}
+        chosen |= {k: v for k, v in zip(("batch_size", "seq_len"), sizes, strict=True) if v}
+        return corpus, model.to(device), chosen
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.
@@ -284,12 +287,8 @@ class TextGenerator(Speaker, Inspectable):
             OSError: the file cannot be written; what was there before still is.
         """
         vocab, model = self._fitted()
-        header = {
-            "kind": kind_of(model),
-            "model": model.config,
-            "vocab": vocab.to_config(),
-            "history": self.history.to_config(),
-        }
+        header = {"kind": kind_of(model), "model": model.config, "vocab": vocab.to_config()}
+        header["history"] = self.history.to_config()
         saving.save(path, header, to_arrays(model))
 
     @classmethod

@@ -1,7 +1,6 @@
 """One step of learning: forward, backward, clip, update."""
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.device import free_threads
 from textrnn.errors import check_number
 from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
 from textrnn.optim import Settings, make_optimizer
@@ -24,10 +22,6 @@ class Learner:
     On CUDA the model runs in half precision where that is safe (``torch.autocast``), which is
     what cuDNN's fastest recurrent kernels want; the loss is scaled so that small gradients
     survive (Micikevicius et al. 2018), and weights and moments stay float32.
-
-    On a CPU without a seed it uses as many threads as other programs leave cores free, and looks
-    again before each epoch; with a seed, or where ``OMP_NUM_THREADS`` is set, as many as PyTorch
-    does, because sums come out differently in the last bit for another number.
 
     Args:
         model: trained in place, on the device it is on; not a counting one.
@@ -57,8 +51,6 @@ class Learner:
         self.generator.manual_seed(self.generator.seed() if seed is None else seed)
         self.optimizer = make_optimizer(model, self.settings)
         self.gradient_norm = torch.zeros(())
-        fixed = seed is not None or "OMP_NUM_THREADS" in os.environ or self.device.type != "cpu"
-        self._adapts = not fixed
         self._half = self.device.type == "cuda"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._half)
 
@@ -127,15 +119,9 @@ class Learner:
                 for name, value in before.state.get(old_p, {}).items()
             }
 
-    def share_cores(self) -> None:
-        """Use as many threads as there are free cores now, if that was left open."""
-        if self._adapts:
-            torch.set_num_threads(free_threads(self._most_threads))
-
     @contextmanager
     def training(self) -> Iterator[None]:
         """Switch dropout on, drawing from this learner's generator, and off again."""
-        self._most_threads = torch.get_num_threads()
         layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
         for layer in layers:
             layer.generator = self.generator
@@ -145,7 +131,6 @@ class Learner:
             yield
         finally:
             torch.set_flush_denormal(False)
-            torch.set_num_threads(self._most_threads)
             self.model.eval()
             for layer in layers:
                 layer.generator = None

@@ -14,20 +14,22 @@ def choose_vocab(level: str) -> dict[str, Any]:
     return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
 
 
-def choose_reading(
-    tokens: int, epochs: int | None, minutes: float | None, device_type: str, threads: int
-) -> int:
-    """Estimate how many tokens a training will read, over all its passes.
+def choose_reading(tokens: int, epochs: int | None, minutes: float | None, speed: float) -> int:
+    """Give how many tokens a training reads, over all its passes.
 
-    A CPU thread reads about 40,000 tokens a second with an LSTM of 256, a GPU a million.
+    Args:
+        tokens: the length of the text in training.
+        epochs: passes over it, or None.
+        minutes: wall time instead.
+        speed: tokens that an LSTM of 256 reads in a second on this machine (a wider model reads
+            fewer), where there is a time.
     """
-    if epochs is not None:
-        return tokens * epochs
-    speed = 40_000 * threads if device_type == "cpu" else 1_000_000
-    return int(60 * (minutes or 0) * speed)
+    return tokens * epochs if epochs is not None else int(60 * (minutes or 0) * speed)
 
 
-def choose_model(kind: str, tokens: int, reading: int) -> dict[str, Any]:
+def choose_model(
+    kind: str, tokens: int, reading: int, timed: bool = False, device_type: str = "cpu"
+) -> dict[str, Any]:
     """Give the arguments of a model for a text of so many tokens.
 
     The more a training reads, the wider the model that pays; the more often it reads the same
@@ -37,16 +39,18 @@ def choose_model(kind: str, tokens: int, reading: int) -> dict[str, Any]:
     Args:
         kind: a name in ``MODELS``.
         tokens: the length of the text in training.
-        reading: how many tokens training will read, over all passes.
+        reading: how many tokens training reads, over all passes (``choose_reading``).
+        timed: whether training ends by time, so that a wider model reads less.
+        device_type: "cpu", "cuda" or "mps".
     """
     if kind not in ("rnn", "gru", "lstm"):
         return {}
+    hidden = 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512
     passes = reading / max(tokens, 1)
-    return {
-        "hidden_size": 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512,
-        "num_layers": 1,
-        "dropout": 0.1 if passes < 8 else 0.25 if passes < 30 else 0.5,
-    }
+    if timed and device_type == "cpu":
+        passes *= (256 / hidden) ** 1.8  # the speeds that were measured
+    dropout = 0.1 if passes < 5 else 0.25 if passes < 10 else 0.4 if passes < 16 else 0.5
+    return {"hidden_size": hidden, "num_layers": 1, "dropout": dropout}
 
 
 def choose_training(
@@ -64,9 +68,7 @@ def choose_training(
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
 
 
-def headline(
-    model: Any, tokens: int, valid_tokens: int, learning_rate: float, sizes: dict[str, int]
-) -> str:
+def headline(model: Any, tokens: int, valid_tokens: int, chosen: dict[str, Any]) -> str:
     """Say in one line what was chosen: model (but for what is off), text, how it is learnt."""
     settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
     config = ", ".join(f"{name}={value}" for name, value in settings.items())
@@ -74,6 +76,6 @@ def headline(
     line += f"{valid_tokens:,} to validate on"
     if parameters := list(model.parameters()):
         line += f"; {sum(p.numel() for p in parameters):,} parameters on {parameters[0].device}, "
-        line += f"learning_rate={learning_rate:g}, "
-        line += ", ".join(f"{name}={value}" for name, value in sizes.items())
+        names = ("learning_rate", "batch_size", "seq_len")
+        line += ", ".join(f"{name}={chosen[name]:g}" for name in names)
     return line

@@ -7,7 +7,7 @@ generator of its own, so that nothing a callback does changes the course of trai
 import math
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from torch import nn
 from textrnn import distributed
 from textrnn.batching import ContiguousBatcher
 from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
-from textrnn.device import ids_on
+from textrnn.device import ids_on, sharing_cores
 from textrnn.errors import NonFiniteError, check_int, check_number
 from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
@@ -35,6 +35,10 @@ _LOWER = 4.0  # what the rates are divided by when a step was refused
 
 class Trainer:
     """Trains any ``LanguageModel`` on the ids of one long text.
+
+    On a CPU it uses as many threads as other programs leave cores free, and looks again once a
+    second. With a seed and a number of epochs, or where ``OMP_NUM_THREADS`` is set, it uses as
+    many as PyTorch does, because sums come out differently in the last bit for another number.
 
     Args:
         model: trained in place, on the device it is on.
@@ -61,6 +65,7 @@ class Trainer:
         self.model, self.settings = model, settings or Settings()
         counts = isinstance(model, NGramModel)
         self.learner = None if counts else Learner(model, self.settings, seed=seed)
+        self._seeded = seed is not None
         self.stop_training = False
 
     @property
@@ -130,18 +135,17 @@ class Trainer:
         batcher = self._batcher(ids, batch_size, seq_len, initial_epoch)
         steps = len(batcher) if batcher else 1
         hooks = CallbackList(callbacks, owner, epochs=epochs, steps=steps)
-        run = _Run(
-            owner,
-            clock,
-            hooks,
-            valid_ids,
-            chars_per_token,
-            History() if history is None else history,
-            stateful,
-        )
-        learner = self.learner
+        learner, history = self.learner, History() if history is None else history
+        run = _Run(owner, clock, hooks, valid_ids, chars_per_token, history, stateful)
+        repeatable = self._seeded and seconds is None
+        adapts = learner is not None and learner.device.type == "cpu" and not repeatable
         mode = learner.training() if learner else nullcontext()
-        with mode, on_interrupt(run.interrupt), hooks.training():
+        with (
+            sharing_cores(adapts) as run.share_cores,
+            mode,
+            on_interrupt(run.interrupt),
+            hooks.training(),
+        ):
             if isinstance(self.model, NGramModel):
                 self._count(self.model, ids, initial_epoch, run)
             elif learner is not None and batcher is not None:
@@ -150,10 +154,10 @@ class Trainer:
                 while not run.ended:
                     self._epoch(learner, batcher, forward, run)
         if run.interrupted:
-            run.history.stopped_by = "interrupt"
+            history.stopped_by = "interrupt"
         elif owner.stop_training:
-            run.history.stopped_by = "callback"
-        return run.history
+            history.stopped_by = "callback"
+        return history
 
     def _batcher(
         self, ids: NDArray[Any], batch_size: int, seq_len: int, epoch: int
@@ -176,7 +180,6 @@ class Trainer:
     ) -> None:
         """Go over the text once, or until the time is up or somebody stops it; validate."""
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
-        learner.share_cores()
         began = time.perf_counter()
         hooks.call("on_epoch_begin", epoch, {})
         state: State = None
@@ -197,6 +200,7 @@ class Trainer:
                 "tokens_per_second": clock.speed,
             }
             hooks.call("on_train_batch_end", k, logs)
+            run.share_cores()
             if not math.isfinite(meter.latest) and not run.ended:
                 self._lower_rate(learner, run, f"epoch {epoch + 1}, batch {k + 1}", meter.latest)
                 state = None
@@ -283,6 +287,7 @@ class _Run:
     chars_per_token: tuple[float, float]
     history: History
     stateful: bool
+    share_cores: Callable[[], None] = lambda: None
     lowered: bool = False
     interrupted: bool = False
     quarter: int = 0
