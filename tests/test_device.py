@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from textrnn import device
-from textrnn.device import pick_device, sharing_cores, training_speed
+from textrnn.device import (
+    PRECISIONS,
+    pick_device,
+    pick_precision,
+    running_in,
+    sharing_cores,
+    training_speed,
+)
 
 
 @pytest.fixture
@@ -50,6 +57,48 @@ def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(ValueError, match=r"`device` must be 'auto' or .*Received: ") as info:
         pick_device(device)
     assert str(info.value).endswith(f"Received: {device!r}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("fpu avx512f avx512_bf16 amx_tile", "bfloat16"),
+        ("fpu avx512f amx_bf16", "bfloat16"),
+        ("fpu avx2 avx512f", "float32"),
+        ("", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_a_cpu_gets_what_it_was_made_for(monkeypatch, flags, precision):
+    """bfloat16 where it has instructions for it, float32 where not or where nobody tells."""
+
+    def read_text(path):
+        if flags is None:
+            raise FileNotFoundError(path)
+        return (
+            f"processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: {flags}\nbugs\t\t: amx_bf16\n"
+        )
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert pick_precision("auto", torch.device("cpu")) == precision
+
+
+def test_other_devices_and_wishes():
+    """float16 on CUDA, float32 on Apple's; a wish is a wish."""
+    assert pick_precision("auto", torch.device("cuda")) == "float16"
+    assert pick_precision("auto", torch.device("mps")) == "float32"
+    assert [pick_precision(p, torch.device("cuda")) for p in PRECISIONS[1:]] == [*PRECISIONS[1:]]
+    with pytest.raises(ValueError, match=r"cannot train in float16\. Received: .float16."):
+        pick_precision("float16", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_products_run_in_the_precision(precision):
+    """Those of matrices; the weights stay float32."""
+    layer = torch.nn.Linear(3, 2)
+    with running_in(precision, torch.device("cpu")):
+        assert layer(torch.ones(1, 3)).dtype == getattr(torch, precision)
+    assert layer.weight.dtype == torch.float32
 
 
 def test_threads_are_as_many_as_there_are_free_cores(monkeypatch, threads):
@@ -118,10 +167,11 @@ def test_work_goes_up():
     assert free >= 0.2
 
 
-def test_speed_is_measured_without_a_trace(threads):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_speed_is_measured_without_a_trace(threads, precision):
     """It is above 0; global random numbers and threads are as before."""
     torch.manual_seed(5)
     before = torch.get_rng_state(), torch.get_num_threads()
-    assert training_speed(torch.device("cpu"), 0.0) > 0
+    assert training_speed(torch.device("cpu"), precision, 0.0) > 0
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.get_num_threads() == before[1]

@@ -113,11 +113,12 @@ def test_what_was_left_open_is_chosen(text):
 def test_what_was_chosen_is_kept_in_the_history(text):
     """With a time the machine's speed too, from which the sizes follow."""
     gen = TextGenerator("rnn", hidden_size=8, seed=3, device="cpu")
+    gen.compile(precision="float32")
     params = gen.fit(text, minutes=0.001, seq_len=20, verbose=0).params
     assert params.pop("speed") > 0
     rate = gen.learning_rate
     wish = {"epochs": None, "minutes": 0.001, "seed": 3, "seq_len": 20, "learning_rate": rate}
-    assert params == {**wish, "batch_size": 16}
+    assert params == {**wish, "batch_size": 16, "precision": "float32"}
     assert gen.fit(text, epochs=np.int64(2), verbose=0).params["speed"] == 0
 
 

@@ -44,21 +44,33 @@ def test_numbers_too_small_to_matter_are_zero_in_training_only(model):
     assert bool((TINY * 1.0).view(torch.int32).all())
 
 
-def test_half_precision_is_for_cuda_only(model):
-    """On a CPU the weights of a step are those without autocast and without scaling."""
-    learner = Learner(model, seed=0)
-    assert learner._half is False
-    assert float(learner._scaler.scale(torch.ones(()))) == 1.0
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [("rnn", "bfloat16"), ("gru", "bfloat16"), ("lstm", "bfloat16"), ("gru", "float16")],
+)
+def test_a_step_in_half_precision_is_nearly_the_same(kind, precision):
+    """Loss, gradient and weights are those of float32 but for rounding; weights stay float32.
 
-
-def test_a_step_in_half_precision_is_nearly_the_same():
-    """What runs on CUDA, here on the CPU: autocast and a scaled loss, clipped after unscaling."""
-    models = [build("gru", 7, {"hidden_size": 8}, seed=0) for _ in range(2)]
-    settings = Settings(optimizer="sgd", learning_rate=0.1, clip_norm=0.5)
-    whole, half = (Learner(model, settings, seed=0) for model in models)
-    half._half, half._scaler = True, torch.amp.GradScaler("cpu", init_scale=1024.0)
+    float16 is what runs on CUDA, here on the CPU: the loss is scaled, clipped after unscaling.
+    """
+    models = [build(kind, 7, {"hidden_size": 8}, seed=0) for _ in range(2)]
+    settings = {"optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 0.5}
+    whole = Learner(models[0], Settings(precision="float32", **settings))
+    half = Learner(models[1], Settings(precision="bfloat16", **settings))
+    if precision == "float16":
+        half.precision, half._scaler = precision, torch.amp.GradScaler("cpu", init_scale=1024.0)
     losses = [float(learner.step(X, X)[0]) for learner in (whole, half)]
+    assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
     assert float(whole.gradient_norm) == pytest.approx(float(half.gradient_norm), rel=2e-2)
     for p, q in zip(*(model.parameters() for model in models), strict=True):
+        assert q.dtype == torch.float32
         torch.testing.assert_close(p, q, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_cpu_the_loss_is_not_scaled(model, precision):
+    """Both have the exponents of float32, so that small gradients survive as they are."""
+    learner = Learner(model, Settings(precision=precision))
+    assert learner.precision == precision
+    assert float(learner._scaler.scale(torch.ones(()))) == 1.0

@@ -100,12 +100,12 @@ def test_headline_of_a_neural_model():
     """It names the model's config, the text's sizes, the parameters, and how it learns."""
     model = MODELS["rnn"](5, hidden_size=8, embedding_dim=3)
     parameters = 5 * 3 + 8 * 3 + 8 * 8 + 8 + 8 + 8 * 5 + 5
-    chosen = {"learning_rate": 0.003, "batch_size": 4, "seq_len": 16, "speed": 0.0}
+    chosen = {"learning_rate": 0.003, "batch_size": 4, "seq_len": 16, "precision": "bfloat16"}
     assert recipe.headline(model, 12345, 678, chosen) == (
         "RNNModel(vocab_size=5, embedding_dim=3, hidden_size=8, num_layers=1, "
         "input=embedding, nonlinearity=tanh, recurrent_init=orthogonal): 12,345 tokens to learn "
         f"from, 678 to validate on; {parameters} parameters on cpu, learning_rate=0.003, "
-        "batch_size=4, seq_len=16"
+        "batch_size=4, seq_len=16, precision=bfloat16"
     )
 
 

@@ -90,8 +90,8 @@ def weights(model):
 
 
 def plain(**settings):
-    """Give settings for SGD and nothing else."""
-    usual = {"clip_norm": None, "schedule": "constant", "weight_decay": 0.0}
+    """Give settings for SGD and nothing else, as exact as a CPU is."""
+    usual = {"clip_norm": None, "schedule": "constant", "weight_decay": 0.0, "precision": "float32"}
     return Settings(optimizer="sgd", **{**usual, **settings})
 
 

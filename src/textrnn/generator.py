@@ -1,6 +1,5 @@
 """The facade: a text in, a generator out. It joins the stations and contains no algorithm."""
 
-import inspect
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,19 +12,18 @@ from textrnn.callbacks.base import Callback
 from textrnn.callbacks.report import VERBOSE, progress
 from textrnn.corpus import Corpus, read_corpus
 from textrnn.datasets import Text
-from textrnn.device import pick_device, training_speed
+from textrnn.device import pick_device, pick_precision, training_speed
 from textrnn.errors import (
     NotFittedError,
     UnsupportedFormatError,
     check_choice,
     check_int,
-    check_keywords,
     named_arguments,
 )
 from textrnn.history import History
 from textrnn.inspection import Inspectable
 from textrnn.lr_finder import SuggestedLRs, lr_find
-from textrnn.models import MODELS, LanguageModel, build, kind_of, stepper_of
+from textrnn.models import MODELS, LanguageModel, build, check_arguments, kind_of, stepper_of
 from textrnn.models.base import rebuild, to_arrays
 from textrnn.optim import LearningRate, Settings
 from textrnn.sampler import Speaker, Steps, read_model
@@ -77,14 +75,8 @@ class TextGenerator(Speaker, Inspectable):
     ) -> None:
         check_choice("level", level, LEVELS)
         own = ("level", "device", "seed")
-        if isinstance(model, LanguageModel):
-            check_keywords("TextGenerator(model=<an instance>)", model_args, own)
-            self.model: LanguageModel | None = model
-        else:
-            check_choice("model", model, MODELS)
-            _, *allowed = inspect.signature(MODELS[model]).parameters
-            check_keywords(f'TextGenerator("{model}")', model_args, [*own, *allowed])
-            self.model = None
+        check_arguments(model, model_args, own)
+        self.model = model if isinstance(model, LanguageModel) else None
         if seed is not None:
             check_int("seed", seed, 0, 2**63 - 1)
         self.vocab: Vocab | None = None
@@ -106,6 +98,7 @@ class TextGenerator(Speaker, Inspectable):
         weight_decay: float | None = None,
         clip_norm: float | None = 1.0,
         schedule: str | Schedule = "one_cycle",
+        precision: str = "auto",
     ) -> None:
         """Say how to optimise; without it ``fit`` uses these defaults.
 
@@ -117,6 +110,8 @@ class TextGenerator(Speaker, Inspectable):
             clip_norm: the largest norm a gradient may have; None for no limit.
             schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
                 ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
+            precision: of the products of matrices: ``"float32"``, ``"bfloat16"``, ``"float16"``;
+                "auto" is float16 on CUDA, bfloat16 on a CPU made for it, else float32.
 
         Raises:
             TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
@@ -127,6 +122,7 @@ class TextGenerator(Speaker, Inspectable):
             weight_decay=weight_decay,
             clip_norm=clip_norm,
             schedule=schedule,
+            precision=precision,
         )
         self._trainer = None
 
@@ -183,8 +179,9 @@ class TextGenerator(Speaker, Inspectable):
         callbacks = () if callbacks is None else callbacks
         check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, VERBOSE)
-        data = text, validation_split, validation_data
-        corpus, model, chosen = self._prepare(*data, epochs, minutes, (batch_size, seq_len))
+        data = validation_split, validation_data
+        sizes = {"batch_size": batch_size, "seq_len": seq_len}
+        corpus, model, chosen = self._prepare(text, sizes, *data, epochs, minutes)
         if self._trainer is None:
             settings = self._settings.with_rate(chosen["learning_rate"])
             self._trainer = Trainer(model, settings, seed=self.seed)
@@ -236,7 +233,8 @@ class TextGenerator(Speaker, Inspectable):
             ValueError: the model learns by counting, or an argument is out of range.
         """
         check_plan(recipe.EPOCHS, None, batch_size, seq_len, 0, ())
-        corpus, model, chosen = self._prepare(text, sizes=(batch_size, seq_len))
+        sizes = {"batch_size": batch_size, "seq_len": seq_len}
+        corpus, model, chosen = self._prepare(text, sizes)
         return lr_find(
             model,
             corpus.ids,
@@ -250,17 +248,18 @@ class TextGenerator(Speaker, Inspectable):
     def _prepare(
         self,
         text: Text,
+        sizes: dict[str, int | None],
         split: float = 0.1,
         validation_data: Text | None = None,
         epochs: int | None = recipe.EPOCHS,
         minutes: float | None = None,
-        sizes: tuple[int | None, int | None] = (None, None),
     ) -> tuple[Corpus, LanguageModel, dict[str, Any]]:
         """Read a text; give a model for it, the one there is or a new one, and how to train."""
         level = self.vocab.level if self.vocab else self.level
         corpus = read_corpus(text, level, self.vocab, self._grows, split, validation_data)
         model, v, n, device = self.model, len(corpus.vocab), len(corpus.ids), self.device
-        speed = training_speed(device) if minutes and self._kind != "ngram" else 0.0
+        precision = pick_precision(self._settings.precision, device)
+        speed = training_speed(device, precision) if minutes and self._kind != "ngram" else 0.0
         reading = recipe.choose_reading(n, epochs, minutes, speed)
         if model is None:
             chosen = recipe.choose_model(self._kind, n, reading, minutes is not None, device.type)
@@ -268,12 +267,12 @@ class TextGenerator(Speaker, Inspectable):
         elif self.vocab is not None and len(self.vocab) < v:
             model = model.grow(v, corpus.vocab.origins(self.vocab))
         if model.vocab_size != v:
-            received = f"Received: a model with vocab_size={model.vocab_size}"
-            raise ValueError(f"vocab_size must be the text's number of symbols, {v}. {received}")
+            expected = f"vocab_size must be the text's number of symbols, {v}. Received"
+            raise ValueError(f"{expected}: a model with vocab_size={model.vocab_size}")
         width = model.config.get("hidden_size", 256)
-        chosen = {"speed": speed, **recipe.choose_training(n, reading, device.type, width)}
-        chosen |= {k: v for k, v in zip(("batch_size", "seq_len"), sizes, strict=True) if v}
-        return corpus, model.to(device), chosen
+        chosen = recipe.choose_training(n, reading, device.type, width)
+        chosen |= {name: size for name, size in sizes.items() if size}
+        return corpus, model.to(device), chosen | {"precision": precision, "speed": speed}
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.
@@ -338,9 +337,9 @@ class TextGenerator(Speaker, Inspectable):
 
     def _fitted(self) -> tuple[Vocab, LanguageModel]:
         if self.vocab is None or self.model is None:
+            message = "This TextGenerator has learnt nothing yet"
             raise NotFittedError(
-                "This TextGenerator has learnt nothing yet: call fit(text) first, or use "
-                "TextGenerator.load(path)."
+                f"{message}: call fit(text) first, or use TextGenerator.load(path)."
             )
         return self.vocab, self.model
 

@@ -18,9 +18,10 @@ class History:
             included.
         epoch: the numbers of the epochs, from 0.
         params: with what ``TextGenerator.fit`` trained, chosen or given: ``epochs``, ``minutes``,
-            ``seed``, ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, and ``speed``:
-            the tokens a second that an LSTM of 256 was measured to read on this machine, from
-            which sizes were chosen for a time (0 where there was no need).
+            ``seed``, ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision``
+            of the products, and ``speed``: the tokens a second that an LSTM of 256 was measured
+            to read on this machine, from which sizes were chosen for a time (0 where there was
+            no need).
         stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C) or
             ``"callback"`` (something set ``stop_training``).
 
@@ -96,10 +97,10 @@ class History:
         return ax
 
 
-def _plain(value: Any) -> int | float | None:
+def _plain(value: Any) -> int | float | str | None:
     """Give a number of any kind, NumPy's too, as JSON knows them."""
-    if value is None:
-        return None
+    if value is None or isinstance(value, str):
+        return value
     return int(value) if hasattr(value, "__index__") else float(value)
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from textrnn.device import pick_precision, running_in
 from textrnn.errors import check_number
 from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
 from textrnn.optim import Settings, make_optimizer
@@ -19,9 +20,10 @@ from textrnn.optim import Settings, make_optimizer
 class Learner:
     """Holds a model, its optimiser and the random numbers of its dropout, and makes steps.
 
-    On CUDA the model runs in half precision where that is safe (``torch.autocast``), which is
-    what cuDNN's fastest recurrent kernels want; the loss is scaled so that small gradients
-    survive (Micikevicius et al. 2018), and weights and moments stay float32.
+    In half precision, where the device is fastest in it (``device.pick_precision``), the model
+    runs under ``torch.autocast``: products of matrices are rounded, weights, loss and moments
+    stay float32. With float16 the loss is scaled so that small gradients survive (Micikevicius
+    et al. 2018).
 
     Args:
         model: trained in place, on the device it is on; not a counting one.
@@ -29,6 +31,7 @@ class Learner:
         seed: of the random numbers that dropout needs; None: others every time.
 
     Attributes:
+        precision: "float32", "bfloat16" or "float16": in what the model runs.
         gradient_norm: a tensor, the norm over all parameters in the last step, before clipping.
 
     Raises:
@@ -51,8 +54,9 @@ class Learner:
         self.generator.manual_seed(self.generator.seed() if seed is None else seed)
         self.optimizer = make_optimizer(model, self.settings)
         self.gradient_norm = torch.zeros(())
-        self._half = self.device.type == "cuda"
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._half)
+        self.precision = pick_precision(self.settings.precision, self.device)
+        scales = self.precision == "float16"
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
 
     @property
     def learning_rate(self) -> float:
@@ -85,9 +89,9 @@ class Learner:
 
         Returns:
             The mean loss in nats per token, a scalar tensor, and the state after ``x``. A step
-            whose loss or gradient is not finite is refused, and, but on CUDA, its loss is NaN.
+            whose loss or gradient is not finite is refused, and, but in float16, its loss is NaN.
         """
-        with torch.autocast(self.device.type, torch.float16, enabled=self._half):
+        with running_in(self.precision, self.device):
             logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
         # Time first, as our models compute: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()
@@ -97,8 +101,10 @@ class Learner:
         self._scaler.unscale_(self.optimizer)
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        # On CUDA the scaler refuses the step, without making us wait for the device.
-        if not self._half and not bool((self.gradient_norm + loss.detach()).isfinite()):
+        # In float16 the scaler refuses the step, without making us wait for the device.
+        if not self._scaler.is_enabled() and not bool(
+            (self.gradient_norm + loss.detach()).isfinite()
+        ):
             return loss.detach() * math.nan, state
         self._scaler.step(self.optimizer)
         self._scaler.update()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from textrnn.device import PRECISIONS
 from textrnn.errors import check_choice, check_number, did_you_mean
 from textrnn.models.base import LanguageModel
 from textrnn.schedules import SCHEDULES, Schedule
@@ -36,6 +37,8 @@ class Settings:
         schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
             ``"constant"``, or a function from progress in [0, 1] to a factor of the learning
             rate; those of ``textrnn.schedules`` have arguments.
+        precision: of the products of matrices: ``"float32"``, ``"bfloat16"``, ``"float16"``, or
+            ``"auto"``, what the device is fastest in (``textrnn.device.pick_precision``).
 
     Raises:
         TypeError, ValueError: a value is not in its range.
@@ -49,6 +52,7 @@ class Settings:
     weight_decay: float | None = None
     clip_norm: float | None = 1.0
     schedule: str | Schedule = "one_cycle"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -58,6 +62,7 @@ class Settings:
             check_number("clip_norm", self.clip_norm, "above 0", lambda norm: norm > 0)
         if not callable(self.schedule):
             check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
         spec = self.learning_rate
         if isinstance(spec, str) or not isinstance(spec, slice | Sequence | Mapping | None):
             _rate(spec)

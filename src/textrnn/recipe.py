@@ -78,4 +78,6 @@ def headline(model: Any, tokens: int, valid_tokens: int, chosen: dict[str, Any])
         line += f"; {sum(p.numel() for p in parameters):,} parameters on {parameters[0].device}, "
         names = ("learning_rate", "batch_size", "seq_len")
         line += ", ".join(f"{name}={chosen[name]:g}" for name in names)
+        if chosen["precision"] != "float32":
+            line += f", precision={chosen['precision']}"
     return line

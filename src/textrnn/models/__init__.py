@@ -1,9 +1,12 @@
 """The model families, and the table of their names."""
 
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from textrnn.errors import check_choice, check_keywords
 from textrnn.models.base import LanguageModel, ModuleStepper, to_arrays
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
@@ -20,6 +23,7 @@ __all__ = [
     "WindowMLPModel",
     "WindowRNNModel",
     "build",
+    "check_arguments",
     "kind_of",
     "stepper_of",
 ]
@@ -33,6 +37,27 @@ MODELS: dict[str, type[LanguageModel]] = {
     "lstm": LSTMModel,
 }
 """What ``TextGenerator(model=...)`` takes, and the kind that stands in a saved file."""
+
+
+def check_arguments(
+    model: str | LanguageModel, model_args: Iterable[str], beside: Iterable[str]
+) -> None:
+    """Refuse a name that is not in ``MODELS``, and arguments that its class does not take.
+
+    Args:
+        model: a name, or an instance, which takes no arguments any more.
+        model_args: the names of the arguments meant for the class.
+        beside: the names that a message gives besides the class's own.
+
+    Raises:
+        TypeError, ValueError: with the nearest right name.
+    """
+    if isinstance(model, LanguageModel):
+        check_keywords("TextGenerator(model=<an instance>)", model_args, beside)
+        return
+    check_choice("model", model, MODELS)
+    _, *allowed = inspect.signature(MODELS[model]).parameters
+    check_keywords(f'TextGenerator("{model}")', model_args, [*beside, *allowed])
 
 
 def kind_of(model: LanguageModel) -> str:
