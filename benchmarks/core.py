@@ -74,15 +74,18 @@ def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.T
         state = tuple((h.detach(), c.detach()) for h, c in state)
 
 
-def throughput(text: str) -> None:
-    """Print tokens per CPU-second through Trainer.fit beside the plain loop, same model."""
+def throughput(text: str, precision: str) -> None:
+    """Print tokens per CPU-second through Trainer.fit beside the plain loop, same model.
+
+    The plain loop computes in float32.
+    """
     vocab = Vocab.from_text(text)
     ids = vocab.encode(text[:200_000])
     wide = torch.from_numpy(ids).long()
     ratios, speeds = [], []
     for turn in range(5):
         models = [LSTMModel(len(vocab), hidden_size=256) for _ in range(2)]
-        trainer = Trainer(models[0], Settings(learning_rate=2e-3))
+        trainer = Trainer(models[0], Settings(learning_rate=2e-3, precision=precision))
         adam = torch.optim.Adam(models[1].parameters(), lr=2e-3)
         jobs: list[Callable[[], object]] = [
             lambda t=trainer: t.fit(ids, epochs=1, batch_size=32, seq_len=64),  # type: ignore[misc]
@@ -96,7 +99,8 @@ def throughput(text: str) -> None:
         ratios.append(cost[1] / cost[0])
         speeds.append(len(ids) / cost[0])
     print(
-        f"training, LSTM 1x256 {statistics.median(speeds):>17,.0f} tokens/CPU-s through fit, "
+        f"training, LSTM 1x256, {precision:<8} {statistics.median(speeds):>7,.0f} tokens/CPU-s "
+        f"through fit, "
         f"{statistics.median(ratios):.2f} of the plain loop "
         f"({min(ratios):.2f} to {max(ratios):.2f})"
     )
@@ -148,7 +152,8 @@ def main() -> None:
     for path in [shakespeare, *sorted(args.data.glob("nonlatin/*.txt"))]:
         encoding(path)
     batching()
-    throughput(shakespeare.read_text(encoding="utf-8"))
+    for precision in ("float32", "auto"):
+        throughput(shakespeare.read_text(encoding="utf-8"), precision)
     learning(shakespeare, args.minutes)
 
 

@@ -22,7 +22,7 @@ TOKENS = (1, 300, 299_999, 300_000, 2_999_999, 3_000_000, 10**10)
 @pytest.mark.parametrize("kind", NEURAL)
 def test_chosen_models_can_be_built(kind, passes, tokens, vocab_size):
     """For a text and a training of any length the chosen sizes make a model of each family."""
-    chosen = recipe.choose_model(kind, tokens, int(passes * tokens))
+    chosen = recipe.choose_model(kind, {}, tokens, int(passes * tokens), vocab_size)
     with torch.device("meta"):  # takes no memory
         model = MODELS[kind](vocab_size, **chosen)
     assert model.config.items() >= chosen.items()
@@ -45,14 +45,18 @@ def test_chosen_training_is_valid(reading, device):
 
 def test_a_longer_training_carries_a_larger_model():
     """The width never falls with the tokens that are read, and it does change."""
-    widths = [recipe.choose_model("lstm", 10**6, reading)["hidden_size"] for reading in TOKENS]
+    widths = [
+        recipe.choose_model("lstm", {}, 10**6, reading, 65)["hidden_size"] for reading in TOKENS
+    ]
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
 
 
 def test_more_passes_need_more_dropout():
     """Dropout never falls with the number of passes, and it does change."""
-    dropouts = [recipe.choose_model("gru", 10**5, n * 10**5)["dropout"] for n in (1, 5, 10, 50)]
+    dropouts = [
+        recipe.choose_model("gru", {}, 10**5, n * 10**5, 65)["dropout"] for n in (1, 5, 10, 50)
+    ]
     assert dropouts == sorted(dropouts)
     assert dropouts[0] < dropouts[-1]
 
@@ -67,19 +71,29 @@ def test_a_wide_model_gets_a_lower_rate():
 
 
 def test_what_will_be_read_is_passes_or_time():
-    """Passes are counted; a time is taken at the speed that was measured."""
-    assert recipe.choose_reading(1000, 7, None, 0.0) == 7000
-    assert recipe.choose_reading(1000, None, 0.5, 2000.0) == 60_000
+    """Passes are counted; a time is taken at the speed that was measured, less for many symbols."""
+    assert recipe.choose_reading(1000, 7, None, 0.0, 65) == 7000
+    assert recipe.choose_reading(1000, None, 0.5, 2000.0, 65) == 60_000
+    assert 0 < recipe.choose_reading(1000, None, 0.5, 2000.0, 20_000) < 10_000
 
 
 def test_in_a_time_a_wide_model_makes_fewer_passes():
-    """So it needs less dropout than one that makes all of them, but on a GPU."""
-    args = "lstm", 10**7, 16 * 10**7
-    dropouts = [
-        recipe.choose_model(*args, timed=timed, device_type=device)["dropout"]
-        for timed, device in ((True, "cpu"), (False, "cpu"), (True, "cuda"))
-    ]
-    assert dropouts[0] < dropouts[1] == dropouts[2]
+    """So it needs less dropout than one that makes all of them."""
+    args = "lstm", {}, 10**7, 16 * 10**7, 65
+    timed, counted = (recipe.choose_model(*args, timed=t)["dropout"] for t in (True, False))
+    assert timed < counted
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"hidden_size": 7}, {"embedding_dim": 9}, {"input": "onehot"}]
+)
+def test_many_symbols_share_their_vectors_with_the_output(given):
+    """Unless the user chose what they are; what was chosen by hand stays."""
+    few, many = (recipe.choose_model("lstm", given, 10**6, 10**6, v) for v in (1000, 1001))
+    assert "tie_weights" not in few
+    assert many.get("tie_weights", False) == (given in ({}, {"hidden_size": 7}))
+    assert many.items() >= given.items()
+    assert MODELS["lstm"](1001, **many).config.items() >= many.items()
 
 
 def test_a_gpu_gets_more_rows_than_a_cpu():

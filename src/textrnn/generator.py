@@ -260,10 +260,11 @@ class TextGenerator(Speaker, Inspectable):
         model, v, n, device = self.model, len(corpus.vocab), len(corpus.ids), self.device
         precision = pick_precision(self._settings.precision, device)
         speed = training_speed(device, precision) if minutes and self._kind != "ngram" else 0.0
-        reading = recipe.choose_reading(n, epochs, minutes, speed)
+        reading = recipe.choose_reading(n, epochs, minutes, speed, v)
         if model is None:
-            chosen = recipe.choose_model(self._kind, n, reading, minutes is not None, device.type)
-            model = build(self._kind, v, {**chosen, **self._model_args}, self.seed)
+            timed, given = minutes is not None, self._model_args
+            chosen = recipe.choose_model(self._kind, given, n, reading, v, timed=timed)
+            model = build(self._kind, v, chosen, self.seed)
         elif self.vocab is not None and len(self.vocab) < v:
             model = model.grow(v, corpus.vocab.origins(self.vocab))
         if model.vocab_size != v:

@@ -5,6 +5,8 @@ from typing import Any
 EPOCHS = 10
 """Passes over the text where neither epochs nor minutes are given."""
 
+_MANY = 1000  # symbols: more than an alphabet has
+
 
 def choose_vocab(level: str) -> dict[str, Any]:
     """Give the arguments of ``Vocab.from_text`` for a level.
@@ -14,43 +16,65 @@ def choose_vocab(level: str) -> dict[str, Any]:
     return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}
 
 
-def choose_reading(tokens: int, epochs: int | None, minutes: float | None, speed: float) -> int:
-    """Give how many tokens a training reads, over all its passes.
+def choose_reading(
+    tokens: int, epochs: int | None, minutes: float | None, speed: float, vocab_size: int
+) -> int:
+    """Give how many tokens a training reads, over all its passes, with a model of 256.
 
     Args:
         tokens: the length of the text in training.
         epochs: passes over it, or None.
         minutes: wall time instead.
-        speed: tokens that an LSTM of 256 reads in a second on this machine (a wider model reads
-            fewer), where there is a time.
+        speed: characters that an LSTM of 256 reads in a second on this machine.
+        vocab_size: V; scoring many symbols takes longer.
     """
-    return tokens * epochs if epochs is not None else int(60 * (minutes or 0) * speed)
+    if epochs is not None:
+        return tokens * epochs
+    return int(60 * (minutes or 0) * speed * _cost(256, 65) / _cost(256, vocab_size))
 
 
 def choose_model(
-    kind: str, tokens: int, reading: int, timed: bool = False, device_type: str = "cpu"
+    kind: str,
+    given: dict[str, Any],
+    tokens: int,
+    reading: int,
+    vocab_size: int,
+    *,
+    timed: bool = False,
 ) -> dict[str, Any]:
     """Give the arguments of a model for a text of so many tokens.
 
     The more a training reads, the wider the model that pays; the more often it reads the same
-    text, the more dropout it needs against learning it by heart. A model that is not recurrent
-    has defaults of its own. The figures behind this are in ``benchmarks/RESULTS.md``.
+    text, the more dropout it needs against learning it by heart. Many symbols learn more from
+    little text if their vectors serve as the output weights too (``tie_weights``). A model that
+    is not recurrent has defaults of its own. The figures behind this are in
+    ``benchmarks/RESULTS.md``.
 
     Args:
         kind: a name in ``MODELS``.
+        given: the arguments that the user chose.
         tokens: the length of the text in training.
-        reading: how many tokens training reads, over all passes (``choose_reading``).
+        reading: how many tokens a model of 256 would read, over all passes (``choose_reading``).
+        vocab_size: V.
         timed: whether training ends by time, so that a wider model reads less.
-        device_type: "cpu", "cuda" or "mps".
     """
     if kind not in ("rnn", "gru", "lstm"):
-        return {}
+        return given
     hidden = 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512
     passes = reading / max(tokens, 1)
-    if timed and device_type == "cpu":
-        passes *= (256 / hidden) ** 1.8  # the speeds that were measured
+    if timed:
+        passes *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
     dropout = 0.1 if passes < 5 else 0.25 if passes < 10 else 0.4 if passes < 16 else 0.5
-    return {"hidden_size": hidden, "num_layers": 1, "dropout": dropout}
+    chosen = {"hidden_size": hidden, "num_layers": 1, "dropout": dropout}
+    if vocab_size > _MANY and not {"embedding_dim", "input"} & set(given):
+        chosen["tie_weights"] = True
+    return {**chosen, **given}
+
+
+def _cost(hidden_size: int, vocab_size: int) -> int:
+    """Give the multiplications that an LSTM makes for a token, forwards."""
+    width = 64 if vocab_size <= _MANY else hidden_size
+    return 4 * hidden_size * (width + hidden_size) + hidden_size * vocab_size
 
 
 def choose_training(
