@@ -45,7 +45,8 @@ def choose_model(
     """Give the arguments of a model for a text of so many tokens.
 
     The more a training reads, the wider the model that pays; the more often it reads the same
-    text, the more dropout it needs against learning it by heart. Many symbols learn more from
+    text, the more dropout it needs against learning it by heart, and on the recurrent weights
+    too (``weight_drop``, Merity et al. 2018) where that is very often. Many symbols learn more from
     little text if their vectors serve as the output weights too (``tie_weights``). A model that
     is not recurrent has defaults of its own. The figures behind this are in
     ``benchmarks/RESULTS.md``.
@@ -65,7 +66,8 @@ def choose_model(
     if timed:
         passes *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
     dropout = 0.1 if passes < 5 else 0.25 if passes < 10 else 0.4 if passes < 16 else 0.5
-    chosen = {"hidden_size": hidden, "num_layers": 1, "dropout": dropout}
+    weight_drop = 0.0 if passes < 16 else 0.2 if passes < 40 else 0.4
+    chosen = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
     if vocab_size > _MANY and not {"embedding_dim", "input"} & set(given):
         chosen["tie_weights"] = True
     return {**chosen, **given}
