@@ -16,8 +16,8 @@ ROWS = [
     {"corpus", "stepping.base", "models.base"},
     {"stepping.ngram", "stepping.recurrent", "stepping.window"},
     {"stepping", "models.ngram", "models.recurrent", "models.window"},
-    {"models", "sampler"},
-    {"evaluation", "optim", "progress", "callbacks.base"},
+    {"models", "writing"},
+    {"sampler", "evaluation", "optim", "progress", "callbacks.base"},
     {"inspection", "callbacks.control", "callbacks.weights"},
     {"callbacks.report"},
     {"callbacks"},
@@ -30,8 +30,9 @@ ROWS = [
 WITHOUT_TORCH = {
     "errors", "symbols", "datasets", "vocab", "batching", "history", "saving", "sampling",
     "schedules", "interrupts", "corpus", "stepping", "stepping.base", "stepping.ngram",
-    "stepping.recurrent", "stepping.window", "sampler", "recipe", "callbacks", "callbacks.base",
-    "callbacks.control", "callbacks.report", "callbacks.weights", "cli", "", "__main__",
+    "stepping.recurrent", "stepping.window", "writing", "sampler", "recipe", "callbacks",
+    "callbacks.base", "callbacks.control", "callbacks.report", "callbacks.weights", "cli", "",
+    "__main__",
 }  # fmt: skip
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from textrnn import saving
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import CorruptModelError, UnknownTokenError, UnsupportedFormatError
 from textrnn.generator import TextGenerator
-from textrnn.models import NGramModel, build
+from textrnn.models import NGramModel, build, stepper_of
 from textrnn.models.base import to_arrays
 from textrnn.sampler import Sampler, load_sampler
 from textrnn.stepping import STEPPERS
@@ -43,6 +44,13 @@ def numbers():
 def words():
     """A sampler that writes numbers in words, word by word."""
     return counting(TEXT, level="word", order=3)
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    """An LSTM that is not trained."""
+    vocab = Vocab.from_text(TEXT)
+    return Sampler(vocab, stepper_of(build("lstm", len(vocab), {"hidden_size": 32}, seed=0)))
 
 
 @pytest.fixture
@@ -169,6 +177,30 @@ def test_a_text_is_the_same_alone_and_among_others(sampler):
     assert len(set(many)) == 6
     assert sampler.generate("one", 40, seed=2, stop_strings="ee") == few[0]
     assert "".join(sampler.stream("one", 40, seed=2, stop_strings="ee")) == few[0]
+
+
+def test_eight_threads_write_what_one_writes(lstm):
+    """One sampler, shared: every text of every round equals that of the serial run."""
+    prompts = [f"{word} " for word in ("one", "two", "six", "ten", "five", "four", "nine", "forty")]
+    expected = [lstm.generate(prompt, 12, seed=i) for i, prompt in enumerate(prompts)]
+    start, texts = threading.Barrier(8), [[] for _ in prompts]
+
+    def work(i):
+        for _ in range(50):
+            start.wait()
+            texts[i].append(lstm.generate(prompts[i], 12, seed=i))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert texts == [[text] * 50 for text in expected]
 
 
 # Choosing

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textrnn.sampling import Sampling
+from textrnn.sampling import Past, Sampling
 
 LOGITS = np.array([1.0, 2.5, -0.5, 2.5, 0.0, -3.0])
 
@@ -296,3 +296,50 @@ def test_settings_cannot_be_changed():
     """Settings are what they were when they were checked."""
     with pytest.raises(dataclasses.FrozenInstanceError, match="temperature"):
         Sampling().temperature = -1
+
+
+# -- many texts, many symbols ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("top_p", [0.01, 0.3, 0.6, 0.99, 0.999999])
+def test_a_nucleus_among_many_symbols(top_p):
+    """Of 3,000 tokens, of which many are equally likely, the fewest and first are kept."""
+    logits = np.random.default_rng(0).integers(-40, 8, 3000) / 4
+    for temperature in (0.5, 1, 4):
+        expected = reference(logits, temperature=temperature, top_p=top_p)
+        found = Sampling(temperature=temperature, top_p=top_p).probabilities(logits)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(_GRID, min_size=6, max_size=6), min_size=1, max_size=5),
+    draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=5, max_size=5),
+    temperature=st.sampled_from([0, 0.5, 1.0, 3.0]),
+    top_k=st.none() | st.integers(1, 6),
+    top_p=st.none() | st.sampled_from([0.377, 0.9707]),
+    no_repeat_ngram_size=st.none() | st.integers(1, 3),
+)
+def test_texts_side_by_side_are_chosen_one_by_one(rows, draws, **others):
+    """A row gets the token that it gets alone, and that is the one its draw falls on."""
+    sampling, logits, draws = Sampling(**others), np.array(rows), draws[: len(rows)]
+    pasts = [Past(sampling, [0, 1, 2, 0, 1])] * len(rows)
+    together = sampling.choose_each(logits, draws, pasts).tolist()
+    for token, row, draw in zip(together, logits, draws, strict=True):
+        assert sampling.choose_each(row[None], [draw], pasts[:1]).tolist() == [token]
+        p = sampling.probabilities(row, [0, 1, 2, 0, 1])
+        assert p[token] > 0
+        assert p[:token].sum() - 1e-12 <= draw <= p[: token + 1].sum() + 1e-12 or max(p) == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-200, 1e-20])
+def test_the_coldest_temperature_is_greedy(temperature):
+    """Nothing overflows, with a warning or without."""
+    logits = np.array([3e38, -3e38, 2.9e38, -np.inf], dtype=np.float32)
+    assert Sampling(temperature=temperature).probabilities(logits).tolist() == [1, 0, 0, 0]
+
+
+def test_no_repeat_ngram_size_is_at_least_1():
+    """A run of no tokens is none."""
+    with pytest.raises(ValueError, match="no_repeat_ngram_size"):
+        Sampling(no_repeat_ngram_size=0)

@@ -96,6 +96,28 @@ def test_streams_do_not_disturb_each_other(made, tokens):
         np.testing.assert_array_equal(alone[:, 0], together[:, n])
 
 
+def test_a_product_for_all_is_nearly_that_of_each(made, tokens):
+    """Stepped together, 7 texts agree with those stepped one by one but for rounding."""
+    _, stepper = made
+    alone, _ = stepped(stepper, tokens[:60])
+    state = None
+    for column, expected in zip(tokens[:60], alone, strict=True):
+        logits, state = stepper.step(column, state, together=True)
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("hidden_size", [96, 256, 512])
+def test_wide_streams_do_not_disturb_each_other(kind, hidden_size, tokens):
+    """Nor do those as wide as models are, where kernels for vectors and for matrices differ."""
+    model = build(kind, V, {"hidden_size": hidden_size, "num_layers": 2}, seed=0)
+    stepper = STEPPERS[kind](model.config, to_arrays(model))
+    together, _ = stepped(stepper, tokens[:20])
+    for n in range(7):
+        alone, _ = stepped(stepper, tokens[:20, n : n + 1])
+        np.testing.assert_array_equal(alone[:, 0], together[:, n])
+
+
 def test_a_state_is_not_changed_in_place(made, tokens):
     """Stepping on leaves the state as it was, so it can be used again."""
     _, stepper = made

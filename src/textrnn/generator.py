@@ -26,10 +26,11 @@ from textrnn.lr_finder import SuggestedLRs, lr_find
 from textrnn.models import MODELS, LanguageModel, build, check_arguments, kind_of, stepper_of
 from textrnn.models.base import rebuild, to_arrays
 from textrnn.optim import LearningRate, Settings
-from textrnn.sampler import Speaker, Steps, read_model
+from textrnn.sampler import Speaker, read_model
 from textrnn.schedules import Schedule
 from textrnn.trainer import Trainer, check_plan
 from textrnn.vocab import LEVELS, Vocab
+from textrnn.writing import Steps
 
 
 class TextGenerator(Speaker, Inspectable):

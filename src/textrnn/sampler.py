@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,9 @@ from textrnn.errors import (
     named_arguments,
 )
 from textrnn.history import History
-from textrnn.sampling import Sampling
 from textrnn.stepping import STEPPERS
 from textrnn.vocab import Vocab
-
-
-class Steps(Protocol):
-    """What text is made with: the steppers, and the adapter for models of a user's own."""
-
-    def step(self, ids: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
-        """Read one token of each text; give the logits of the token after it, and the state."""
+from textrnn.writing import Steps, TextState, Writer, read
 
 
 class Speaker(ABC):
@@ -39,7 +32,7 @@ class Speaker(ABC):
     @named_arguments
     def generate(
         self,
-        prompt: str = "",
+        prompt: str | list[str] | tuple[str, ...] = "",
         max_new_tokens: int = 200,
         *,
         temperature: float = 1.0,
@@ -47,15 +40,20 @@ class Speaker(ABC):
         top_p: float | None = None,
         min_p: float | None = None,
         repetition_penalty: float = 1.0,
+        no_repeat_ngram_size: int | None = None,
+        suppress_tokens: Iterable[str] = (),
+        allowed_tokens: Iterable[str] | None = None,
         stop_strings: str | Iterable[str] | None = None,
         num_return_sequences: int = 1,
         seed: int | None = None,
+        state: TextState | None = None,
         include_prompt: bool = True,
     ) -> str | list[str]:
-        """Write text.
+        """Write text, or many texts at once.
 
         Args:
             prompt: what the text begins with. The empty prompt begins as after a line break.
+                A list of prompts gives a list of texts.
             max_new_tokens: the length of the text after the prompt, in tokens (at level "char":
                 characters), at least 0.
             temperature: at least 0; lower is more predictable, 0 always takes the likeliest.
@@ -63,15 +61,20 @@ class Speaker(ABC):
             top_p: choose among the likeliest that have this probability together, in (0, 1].
             min_p: choose among those at least this fraction as likely as the likeliest, [0, 1].
             repetition_penalty: above 1 makes tokens that were there already less likely.
+            no_repeat_ngram_size: n; a run of n tokens that was there already is not repeated.
+            suppress_tokens: symbols that are never written, such as ``"0123456789"``.
+            allowed_tokens: the only symbols that are written; None for all.
             stop_strings: end where one of these would begin; it is left out. One in the prompt
                 ends nothing.
-            num_return_sequences: how many texts to write.
+            num_return_sequences: how many texts to write for each prompt.
             seed: at least 0; the same seed gives the same text, and text i of several is the
                 same whatever their number. None: another text every time.
+            state: go on from here, where ``state()`` has come to; ``prompt`` follows.
             include_prompt: begin the text with the prompt.
 
         Returns:
-            The text; a list of texts if ``num_return_sequences`` is above 1.
+            The text. A list if ``num_return_sequences`` is above 1 or ``prompt`` is a list:
+            the texts of the first prompt, then those of the second, and so on.
 
         Raises:
             UnknownTokenError: the prompt has a symbol that the vocabulary does not hold.
@@ -87,11 +90,15 @@ class Speaker(ABC):
             "top_p": top_p,
             "min_p": min_p,
             "repetition_penalty": repetition_penalty,
+            "no_repeat_ngram_size": no_repeat_ngram_size,
         }
-        writer = _Writer(self._voice(), prompt, max_new_tokens, settings, stop_strings, seed)
-        head = prompt if include_prompt else ""
-        texts = [head + "".join(writer.write(i)) for i in range(num_return_sequences)]
-        return texts[0] if num_return_sequences == 1 else texts
+        masks = suppress_tokens, allowed_tokens
+        writer = Writer(self._voice(), max_new_tokens, settings, masks, stop_strings, seed)
+        prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
+        texts = writer.write(prompts, num_return_sequences, state)
+        if include_prompt:
+            texts = [prompts[i // num_return_sequences] + text for i, text in enumerate(texts)]
+        return texts[0] if isinstance(prompt, str) and num_return_sequences == 1 else texts
 
     @named_arguments
     def stream(
@@ -104,8 +111,12 @@ class Speaker(ABC):
         top_p: float | None = None,
         min_p: float | None = None,
         repetition_penalty: float = 1.0,
+        no_repeat_ngram_size: int | None = None,
+        suppress_tokens: Iterable[str] = (),
+        allowed_tokens: Iterable[str] | None = None,
         stop_strings: str | Iterable[str] | None = None,
         seed: int | None = None,
+        state: TextState | None = None,
         include_prompt: bool = True,
     ) -> Iterator[str]:
         """Write text piece by piece, each as soon as it is known.
@@ -120,9 +131,24 @@ class Speaker(ABC):
             "top_p": top_p,
             "min_p": min_p,
             "repetition_penalty": repetition_penalty,
+            "no_repeat_ngram_size": no_repeat_ngram_size,
         }
-        writer = _Writer(self._voice(), prompt, max_new_tokens, settings, stop_strings, seed)
-        return _chain(prompt if include_prompt else "", writer.write(0))
+        masks = suppress_tokens, allowed_tokens
+        writer = Writer(self._voice(), max_new_tokens, settings, masks, stop_strings, seed)
+        return _chain(prompt if include_prompt else "", writer.stream(prompt, state))
+
+    @named_arguments
+    def state(self, prompt: str = "", *, state: TextState | None = None) -> TextState:
+        """Read a text and give where the model has come to, to go on from there many times.
+
+        Args:
+            prompt: the text; the empty one begins as after a line break.
+            state: go on from here.
+
+        Raises:
+            UnknownTokenError: the text has a symbol that the vocabulary does not hold.
+        """
+        return read(self._voice(), [prompt], state)[0]
 
 
 class Sampler(Speaker):
@@ -194,84 +220,6 @@ def read_model(
             f"The file's header does not describe a model ({error!r:.200}). Received: {str(path)!r}"
         ) from None
     return header, vocab, history, tensors
-
-
-class _Writer:
-    """Writes texts after one prompt: the prompt is read once, each text has its own chance."""
-
-    def __init__(
-        self,
-        voice: tuple[Vocab, Steps],
-        prompt: str,
-        max_new_tokens: int,
-        settings: dict[str, Any],
-        stop_strings: str | Iterable[str] | None,
-        seed: int | None,
-    ) -> None:
-        self.vocab, self.stepper = voice
-        self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
-        unk = self.vocab.unk_id
-        self.sampling = Sampling(**settings, banned=() if unk is None else (unk,))
-        self.stops = _check_stops(stop_strings)
-        if seed is not None:
-            check_int("seed", seed, 0)
-        self.entropy = np.random.SeedSequence(seed).entropy
-        self.prompt_ids = self.vocab.encode(prompt)
-        ids = self.prompt_ids if len(self.prompt_ids) else [self.vocab.start_id]
-        self.state = None
-        for token in ids:
-            self.logits, self.state = self.stepper.step(np.array([token]), self.state)
-
-    def write(self, index: int) -> Iterator[str]:
-        """Yield the text number ``index``, without its prompt."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(index,)))
-        held = ""  # text that may turn out to begin a stop string
-        for piece in self._pieces(rng):
-            held += piece
-            if found := [at for stop in self.stops if (at := held.find(stop)) >= 0]:
-                yield held[: min(found)]
-                return
-            keep = _open_ending(held, self.stops)
-            if len(held) > keep:
-                yield held[: len(held) - keep]
-                held = held[len(held) - keep :]
-        yield held
-
-    def _pieces(self, rng: np.random.Generator) -> Iterator[str]:
-        logits, state = self.logits, self.state
-        penalised = self.sampling.repetition_penalty != 1
-        previous = set(self.prompt_ids.tolist()) if penalised else set()
-        last = int(self.prompt_ids[-1]) if len(self.prompt_ids) else None
-        for n in range(self.max_new_tokens):
-            if n:
-                logits, state = self.stepper.step(np.array([last]), state)
-            token = self.sampling.choose(logits[0], rng, sorted(previous))
-            yield self.vocab.decode([token], after=last)
-            last = token
-            if penalised:
-                previous.add(token)
-
-
-def _check_stops(stop_strings: str | Iterable[str] | None) -> tuple[str, ...]:
-    if stop_strings is None:
-        return ()
-    if isinstance(stop_strings, str):
-        stop_strings = (stop_strings,)
-    stops = tuple(stop_strings) if isinstance(stop_strings, Iterable) else (stop_strings,)
-    if not all(isinstance(stop, str) and stop for stop in stops):
-        raise (ValueError if "" in stops else TypeError)(
-            f"`stop_strings` must be a non-empty str or several of them. Received: {stop_strings!r}"
-        )
-    return stops
-
-
-def _open_ending(text: str, stops: tuple[str, ...]) -> int:
-    """Give the length of the longest ending of the text that begins a stop string."""
-    longest = max((len(stop) for stop in stops), default=1) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(stop.startswith(text[-length:]) for stop in stops):
-            return length
-    return 0
 
 
 def _chain(head: str, pieces: Iterator[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """One step's choice: logits to the id of the next token. NumPy only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ from numpy.typing import NDArray
 
 from textrnn.errors import check_int, check_number
 
+_COLDEST = 1e-250  # a temperature that divides any float32 without overflow, and is greedy
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Says how the next token is chosen from the model's logits.
 
-    The settings act in this order: repetition penalty, temperature, top-k, top-p, min-p; then
-    one token is drawn from what is left. At least one token is always left.
+    The settings act in this order: repetition penalty, no repeated n-grams, banned ids,
+    temperature, top-k, top-p, min-p; then one token is drawn from what is left. At least one
+    token is always left.
 
     Args:
         temperature: divides the logits, at least 0. Below 1 the likely tokens become likelier;
@@ -28,6 +32,8 @@ class Sampling:
         repetition_penalty: above 1 makes tokens that stand in the text already less likely;
             positive logits are divided by it, negative ones multiplied (Keskar et al. 2019,
             section 4.1). Made for words: characters repeat in any text.
+        no_repeat_ngram_size: n; a run of n tokens that stands in the text already is not said
+            again (Paulus et al. 2018, section 2.5), at least 1; None allows all.
         banned: ids that are never chosen.
 
     Raises:
@@ -45,6 +51,7 @@ class Sampling:
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int | None = None
     banned: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,75 +63,155 @@ class Sampling:
         if self.min_p is not None:
             check_number("min_p", self.min_p, "in [0, 1]", lambda p: 0 <= p <= 1)
         check_number("repetition_penalty", self.repetition_penalty, "above 0", lambda r: r > 0)
+        if self.no_repeat_ngram_size is not None:
+            check_int("no_repeat_ngram_size", self.no_repeat_ngram_size, 1)
 
     def choose(
-        self,
-        logits: NDArray[Any],
-        rng: np.random.Generator,
-        previous: Sequence[int] | NDArray[Any] = (),
+        self, logits: NDArray[Any], rng: np.random.Generator, previous: Iterable[int] = ()
     ) -> int:
-        """Choose the next token.
+        """Choose the next token of one text.
 
         Args:
             logits: (V,) float, log-probabilities up to a constant; minus infinity for never.
             rng: where chance comes from: one uniform number, none if greedy.
-            previous: ids already in the text, for the repetition penalty.
+            previous: ids already in the text, in their order, for what looks back.
 
         Returns:
             An id in [0, V).
         """
+        draw = rng.random() if self.temperature else 0.0
+        return int(self.choose_each(logits[None], [draw], [Past(self, previous)])[0])
+
+    def choose_each(
+        self,
+        logits: NDArray[Any],
+        draws: Sequence[float] | NDArray[np.float64],
+        pasts: Sequence["Past"],
+    ) -> NDArray[np.int64]:
+        """Choose the next token of each of N texts, each as if it were alone.
+
+        Args:
+            logits: (N, V) float.
+            draws: N uniform numbers in [0, 1).
+            pasts: what each text has said; not looked at unless ``looks_back``.
+
+        Returns:
+            (N,) ids: each the first whose cumulative probability is above the draw.
+        """
+        scores = self._scores(logits, pasts)
         if self.temperature == 0:
-            return int(self._adjusted(logits, previous).argmax())
-        cumulative = self.probabilities(logits, previous).cumsum()
-        draw = rng.random() * cumulative[-1]
-        return int(np.searchsorted(cumulative, draw, side="right"))
+            return np.asarray(scores.argmax(axis=1))
+        cumulative = self._weights(scores).cumsum(axis=1)
+        drawn = np.asarray(draws) * cumulative[:, -1]
+        return np.asarray((cumulative > drawn[:, None]).argmax(axis=1))
 
     def probabilities(
-        self, logits: NDArray[Any], previous: Sequence[int] | NDArray[Any] = ()
+        self, logits: NDArray[Any], previous: Iterable[int] = ()
     ) -> NDArray[np.float64]:
         """Give the distribution that ``choose`` draws from.
 
         Args:
             logits: (V,) float.
-            previous: ids already in the text, for the repetition penalty.
+            previous: ids already in the text, in their order, for what looks back.
 
         Returns:
             (V,) float64, summing to 1.
         """
-        logits = self._adjusted(logits, previous)
-        likeliest = int(logits.argmax())
+        scores = self._scores(logits[None], [Past(self, previous)])
         if self.temperature == 0:
-            return np.asarray(np.arange(len(logits)) == likeliest, dtype=np.float64)
-        # Subtracting the maximum first keeps a tiny temperature from overflowing upwards.
-        with np.errstate(over="ignore"):
-            p = np.exp((logits - logits[likeliest]) / self.temperature)
-        if self.top_k is not None and self.top_k < len(p):
-            p[~_largest(logits, self.top_k)] = 0
-        p /= p.sum()
-        if self.top_p is not None and self.top_p < 1:
-            order = np.argsort(-p, kind="stable")
-            reached = int(np.searchsorted(p[order].cumsum(), self.top_p))
-            p[order[reached + 1 :]] = 0
-        if self.min_p is not None:
-            p[p < self.min_p * p[likeliest]] = 0
-        return np.asarray(p / p.sum(), dtype=np.float64)
+            return np.asarray(np.arange(len(logits)) == scores.argmax(), dtype=np.float64)
+        weights = self._weights(scores)[0]
+        p: NDArray[np.float64] = weights / weights.sum()
+        return p
 
-    def _adjusted(
-        self, logits: NDArray[Any], previous: Sequence[int] | NDArray[Any]
-    ) -> NDArray[np.float64]:
-        logits = np.array(logits, dtype=np.float64)
-        if self.repetition_penalty != 1 and len(previous):
-            seen = np.unique(np.asarray(previous))
+    @property
+    def looks_back(self) -> bool:
+        """Whether a choice depends on what the text has said before."""
+        return self.repetition_penalty != 1 or self.no_repeat_ngram_size is not None
+
+    @cached_property
+    def _never(self) -> NDArray[np.intp]:
+        return np.array(self.banned, dtype=np.intp)
+
+    def _scores(self, logits: NDArray[Any], pasts: Sequence["Past"]) -> NDArray[np.float64]:
+        """Give the logits (N, V) after penalties and bans, less the highest of each row."""
+        scores = np.array(logits, dtype=np.float64)
+        if self.looks_back:
+            for row, past in zip(scores, pasts, strict=True):
+                past.penalise(row)
+        never = self._never if len(self._never) < scores.shape[1] else self._never[:0]
+        if len(never):
+            scores[:, never] = -np.inf
+        highest = np.maximum.reduce(scores, axis=1, keepdims=True)
+        if highest.min() == -np.inf:  # a row where nothing is possible: then all is that may be
+            impossible = highest[:, 0] == -np.inf
+            scores[impossible] = 0
+            scores[np.ix_(impossible, never)] = -np.inf
+            highest[impossible] = 0
+        scores -= highest
+        return scores
+
+    def _weights(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give numbers (N, V) in proportion to the probabilities; the likeliest token's is 1."""
+        weights: NDArray[np.float64] = np.exp(scores / max(self.temperature, _COLDEST))
+        if self.top_k is not None or self.top_p is not None or self.min_p is not None:
+            for row, row_scores in zip(weights, scores, strict=True):
+                self._truncate(row, row_scores)
+        return weights
+
+    def _truncate(self, weights: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
+        """Set to 0, in place, what top-k, top-p and min-p leave out."""
+        if self.top_k is not None and self.top_k < len(weights):
+            weights[~_largest(scores, self.top_k)] = 0
+        if self.top_p is not None and self.top_p < 1:
+            keep = _nucleus(weights, self.top_p)
+            kept = weights[keep]
+            weights[:] = 0
+            weights[keep] = kept
+        if self.min_p is not None:
+            weights[weights < self.min_p] = 0
+
+
+class Past:
+    """What a text has said so far, as far as a sampling looks back.
+
+    Args:
+        sampling: how the text is made.
+        ids: what it begins with.
+
+    >>> past = Past(Sampling(no_repeat_ngram_size=2), [0, 1, 2, 0])
+    >>> logits = np.zeros(3)
+    >>> past.penalise(logits)  # 0 was followed by 1
+    >>> logits.tolist()
+    [0.0, -inf, 0.0]
+    """
+
+    def __init__(self, sampling: Sampling, ids: Iterable[int] = ()) -> None:
+        self._penalty, self._size = sampling.repetition_penalty, sampling.no_repeat_ngram_size
+        self._seen: set[int] = set()
+        self._followers: dict[tuple[int, ...], set[int]] = {}  # of each run of n - 1 tokens
+        self._last: tuple[int, ...] = ()
+        if sampling.looks_back:
+            for token in ids:
+                self.add(int(token))
+
+    def add(self, token: int) -> None:
+        """Note the next token."""
+        self._seen.add(token)
+        if self._size is not None:
+            if len(self._last) == self._size - 1:
+                self._followers.setdefault(self._last, set()).add(token)
+            self._last = (*self._last, token)[max(0, len(self._last) + 2 - self._size) :]
+
+    def penalise(self, logits: NDArray[np.float64]) -> None:
+        """Make what was said less likely, and what would repeat a run impossible, in place."""
+        if self._penalty != 1 and self._seen:
+            seen = sorted(self._seen)
             values = logits[seen]
-            penalty = self.repetition_penalty
             with np.errstate(over="ignore"):
-                logits[seen] = np.where(values > 0, values / penalty, values * penalty)
-        banned = list(self.banned) if len(self.banned) < len(logits) else []
-        logits[banned] = -np.inf
-        if logits.max() == -np.inf:  # nothing is possible: then all that is allowed is
-            logits[:] = 0
-            logits[banned] = -np.inf
-        return logits
+                logits[seen] = np.where(values > 0, values / self._penalty, values * self._penalty)
+        if self._size is not None:
+            logits[list(self._followers.get(self._last, ()))] = -np.inf
 
 
 def _largest(values: NDArray[Any], k: int) -> NDArray[np.bool_]:
@@ -133,3 +220,18 @@ def _largest(values: NDArray[Any], k: int) -> NDArray[np.bool_]:
     keep: NDArray[np.bool_] = values > kth
     keep[np.flatnonzero(values == kth)[: k - int(keep.sum())]] = True
     return keep
+
+
+def _nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
+    """Give the ids of the fewest largest weights whose sum is at least ``top_p`` of all.
+
+    Only as many as are likely to do are sorted; of equal ones the lowest id comes first.
+    """
+    wanted, size = top_p * weights.sum(), 128
+    while True:
+        at = np.flatnonzero(_largest(weights, min(size, len(weights))))
+        order = at[np.argsort(-weights[at], kind="stable")]
+        sums = weights[order].cumsum()
+        if sums[-1] >= wanted or size >= len(weights):
+            return order[: np.searchsorted(sums, wanted) + 1]
+        size *= 8

@@ -136,7 +136,9 @@ class ModuleStepper:
         self.model = model
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
-    def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
+    def step(
+        self, ids: NDArray[Any], state: State = None, *, together: bool = True
+    ) -> tuple[NDArray[np.float32], State]:
         """Read one token (N,) of each text; give logits (N, V) and the state."""
         training = self.model.training
         self.model.eval()

@@ -8,7 +8,8 @@ Each family has a stepper that does the arithmetic of its torch module for one t
     logits  (N, V) float32
 
 A text is stepped by its own matrix-vector products, so the same text comes out alone and beside
-others, to the last bit.
+others, to the last bit. Stepped ``together``, all texts share a product of two matrices, which is
+faster and rounds otherwise.
 """
 
 from abc import ABC, abstractmethod
@@ -39,7 +40,9 @@ class Stepper(ABC):
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None: ...
 
     @abstractmethod
-    def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
+    def step(
+        self, ids: NDArray[Any], state: State = None, *, together: bool = False
+    ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; give the logits of the token after it, and the state."""
 
 
@@ -71,6 +74,8 @@ def choice(value: Any, options: tuple[Any, ...]) -> Any:
     return value
 
 
-def times(h: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
-    """Multiply each row of h (N, H) by weight (H, G), each row by itself."""
+def times(h: NDArray[Any], weight: NDArray[Any], together: bool = False) -> NDArray[Any]:
+    """Multiply the rows of h (N, H) by weight (H, G), each by itself or all together."""
+    if together or len(h) == 1:
+        return np.asarray(h @ weight)
     return np.asarray(np.matmul(h[:, None, :], weight)[:, 0])

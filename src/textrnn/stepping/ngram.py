@@ -55,7 +55,9 @@ class NGramStepper(Stepper):
             )
         return contexts, starts, tokens, counts
 
-    def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
+    def step(
+        self, ids: NDArray[Any], state: State = None, *, together: bool = False
+    ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; the state is the last n-1 tokens, (N, n - 1)."""
         if state is None:
             before = np.full((len(ids), self.order - 1), -1, dtype=np.int64)

@@ -23,15 +23,18 @@ class _WindowStepper(Stepper):
         self.embedding = np.concatenate([embedding, np.zeros((1, e), embedding.dtype)])
         self.head = take(tensors, "head.weight", (v, h)).T, take(tensors, "head.bias", (v,))
 
-    def step(self, ids: NDArray[Any], state: State = None) -> tuple[NDArray[np.float32], State]:
+    def step(
+        self, ids: NDArray[Any], state: State = None, *, together: bool = False
+    ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; the state is the last w-1 tokens, (N, w - 1)."""
         before = np.full((len(ids), self.window - 1), -1) if state is None else state[0]
         reach = np.concatenate([before, np.asarray(ids, dtype=np.int64)[:, None]], axis=1)
         weight, bias = self.head
-        return times(self._features(reach), weight) + bias, (reach[:, 1:],)
+        features = self._features(reach, together)
+        return times(features, weight, together) + bias, (reach[:, 1:],)
 
     @abstractmethod
-    def _features(self, reach: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _features(self, reach: NDArray[np.int64], together: bool) -> NDArray[np.float32]:
         """Give the features (N, H) of the tokens in reach (N, w)."""
 
 
@@ -45,7 +48,7 @@ class WindowMLPStepper(_WindowStepper):
         self.tables = self.embedding @ weight  # (w, V + 1, H)
         self.bias = take(tensors, "hidden.bias", (h,))
 
-    def _features(self, reach: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _features(self, reach: NDArray[np.int64], together: bool) -> NDArray[np.float32]:
         rows = self.tables[np.arange(self.window), reach]  # (N, w, H)
         return np.asarray(np.maximum(rows.sum(axis=1) + self.bias, 0))
 
@@ -65,9 +68,11 @@ class WindowRNNStepper(_WindowStepper):
         self.weight = take(tensors, "recurrent.weight", (h, h)).T
         self.bias = take(tensors, "recurrent.bias", (h,))
 
-    def _features(self, reach: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _features(self, reach: NDArray[np.int64], together: bool) -> NDArray[np.float32]:
         h = np.zeros((len(reach), len(self.bias)), dtype=np.float32)
         for token in self.table[reach.T]:  # (N, H), the oldest token of each text first
-            mixed = h + token if self.mix is None else np.maximum(times(h, self.mix) + token, 0)
-            h = np.tanh(times(mixed, self.weight) + self.bias)
+            mixed = h + token
+            if self.mix is not None:
+                mixed = np.maximum(times(h, self.mix, together) + token, 0)
+            h = np.tanh(times(mixed, self.weight, together) + self.bias)
         return h

@@ -1,0 +1,238 @@
+"""How fast is text written, alone, 32 at once, from a cold start and by several threads?
+
+    python benchmarks/generation.py [--sizes 128 256 512 1024] [--quick]
+
+LSTMs of one and two layers over 65 symbols, with the random weights they begin with: how long a
+step takes does not depend on them. Each is compared in the same process, in turns, with a plain
+PyTorch loop (an embedding, nn.LSTM called for one step at a time with the state carried, softmax,
+multinomial), as it is and with `torch.backends.mkldnn` off, because oneDNN's LSTM is slow at single
+steps; and with the bound: what NumPy needs for the bare products of a vector and a matrix of one
+step. Speeds and ratios are medians of five turns, each of about 0.2 s (three of 0.05 s with
+--quick) and of 20 characters at least; 32 texts begin with one step for all, so that theirs is up
+to a twentieth too high. Machines differ and are busy: read the ratios.
+"""
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import string
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from textrnn import LSTMModel, TextGenerator, Vocab
+from textrnn.datasets import load_human_numbers
+from textrnn.models import stepper_of
+from textrnn.sampler import Sampler
+
+SYMBOLS = string.ascii_letters + string.digits + "\n ."
+Work = Callable[[int], object]  # writes so many characters, in each stream
+
+AFTERWARDS = """
+import sys
+from pathlib import Path
+status = Path("/proc/self/status")  # Linux; ru_maxrss would count the process that started this
+peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else "nan"
+print("torch" in sys.modules, "|", round(float(peak) / 1024), end="")
+"""
+THREADS = """
+import statistics, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from textrnn import LSTMModel, Sampler, Vocab
+from textrnn.models import stepper_of
+
+size, turns, symbols = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+sampler = Sampler(Vocab.from_text(symbols), stepper_of(LSTMModel(65, hidden_size=size)))
+speeds = {1: [], 8: []}
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda _: sampler.generate("", 30), range(8)))
+    for _ in range(turns):
+        for threads in speeds:
+            began = time.perf_counter()
+            list(pool.map(lambda _: sampler.generate("", 300), range(threads)))
+            speeds[threads].append(threads * 300 / (time.perf_counter() - began))
+ratio = statistics.median(b / a for a, b in zip(*speeds.values()))
+print(statistics.median(speeds[1]), statistics.median(speeds[8]), ratio)
+"""
+
+
+def speeds(works: dict[str, Work], turns: int, seconds: float) -> dict[str, list]:
+    """Give the characters a second of each work in each turn, for one stream.
+
+    A work does as many characters a turn as take it about ``seconds``, but at least 20.
+    """
+    counts, results = {}, {name: [] for name in works}
+    for name, work in works.items():
+        work(2)
+        began = time.perf_counter()
+        work(8)
+        counts[name] = max(20, int(8 * seconds / (time.perf_counter() - began)))
+    for turn in range(turns):
+        for name in sorted(works, reverse=bool(turn % 2)):
+            began = time.perf_counter()
+            works[name](counts[name])
+            results[name].append(counts[name] / (time.perf_counter() - began))
+    return results
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """Give the median of the turns' ratios."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def plain(size: int, layers: int, streams: int, onednn: bool) -> Work:
+    """Give the loop of the tutorials: one step at a time, the state carried."""
+    embedding = nn.Embedding(len(SYMBOLS), size)
+    lstm = nn.LSTM(size, size, layers, batch_first=True)
+    head = nn.Linear(size, len(SYMBOLS))
+
+    @torch.inference_mode()
+    @torch.backends.mkldnn.flags(enabled=onednn)
+    def work(n: int) -> None:
+        ids, state, written = torch.zeros(streams, 1, dtype=torch.long), None, []
+        for _ in range(n):
+            x, state = lstm(embedding(ids), state)
+            ids = torch.multinomial(torch.softmax(head(x[:, -1]), dim=-1), 1)
+            written.append(ids.item() if streams == 1 else ids.tolist())
+
+    return work
+
+
+def bound(size: int, layers: int) -> Work:
+    """Give the bare products of a vector and a matrix of each step, and nothing else."""
+    rng = np.random.default_rng(0)
+    shapes = [(size, 4 * size)] + [(2 * size, 4 * size)] * (layers - 1) + [(size, len(SYMBOLS))]
+    pairs = [[rng.random(shape, np.float32) for shape in (s[0], s)] for s in shapes]
+
+    def work(n: int) -> None:
+        for _ in range(n):
+            for vector, matrix in pairs:
+                vector @ matrix
+
+    return work
+
+
+def head(title: str, *columns: str) -> None:
+    """Print a title and the head of a table."""
+    print(f"\n{title}:\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+
+
+def texts(sizes: list[int], turns: int, seconds: float) -> None:
+    """Print the speed of one text, and then of 32 at once, with and without a seed."""
+    columns = "LSTM, char/s, us/char, plain PyTorch char/s, ours / plain, without oneDNN char/s"
+    columns += ", ours / that, bound us/char, ours / bound (time)"
+    head("One text, random weights, 65 symbols", *columns.split(", "))
+    vocab, rows = Vocab.from_text(SYMBOLS), []
+    for size, layers in itertools.product(sizes, (1, 2)):
+        model = LSTMModel(len(SYMBOLS), hidden_size=size, num_layers=layers)
+        write = Sampler(vocab, stepper_of(model)).generate
+        works = {
+            "one": lambda n, f=write: f("", n),
+            "plain": plain(size, layers, 1, True),
+            "other": plain(size, layers, 1, False),
+            "bound": bound(size, layers),
+            "free": lambda n, f=write: f("", n, num_return_sequences=32),
+            "seeded": lambda n, f=write: f("", n, num_return_sequences=32, seed=0),
+            "plain 32": plain(size, layers, 32, True),
+            "other 32": plain(size, layers, 32, False),
+        }
+        got = speeds(works, turns, seconds)
+        for name in ("free", "seeded", "plain 32", "other 32"):
+            got[name] = [32 * speed for speed in got[name]]
+        mid = {name: f"{statistics.median(values):,.0f}" for name, values in got.items()}
+        cost = {name: f"{1e6 / statistics.median(values):,.0f}" for name, values in got.items()}
+        print(
+            f"| {layers}x{size} | {mid['one']} | {cost['one']} "
+            f"| {mid['plain']} | {ratio(got['one'], got['plain']):.2f} "
+            f"| {mid['other']} | {ratio(got['one'], got['other']):.2f} "
+            f"| {cost['bound']} | {ratio(got['bound'], got['one']):.2f} |",
+            flush=True,
+        )
+        rows.append(
+            f"| {layers}x{size} | {mid['one']} "
+            f"| {mid['free']} | {ratio(got['free'], got['one']):.2f} "
+            f"| {mid['seeded']} | {ratio(got['seeded'], got['one']):.2f} "
+            f"| {mid['plain 32']} | {ratio(got['free'], got['plain 32']):.2f} "
+            f"| {mid['other 32']} | {ratio(got['free'], got['other 32']):.2f} |"
+        )
+    columns = "LSTM, one text, no seed, / one, seed=0, / one, plain PyTorch, no seed / plain"
+    columns += ", without oneDNN, no seed / that"
+    head("32 texts at once, the same models and turns, char/s of all", *columns.split(", "))
+    print(*rows, sep="\n")
+
+
+def start(turns: int) -> None:
+    """Print the seconds and the memory of processes that write one character, or only import."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "m.safetensors"))
+        gen = TextGenerator(hidden_size=64, seed=0)
+        gen.fit(load_human_numbers(1, 500), epochs=1, verbose=0)
+        gen.save(path)
+        load = f"from textrnn import load_sampler as load; load({path!r}).generate('x', 1)"
+        processes = {
+            "textrnn generate MODEL x -n 1": ["-m", "textrnn", "generate", path, "x", "-n", "1"],
+            "load_sampler, generate": ["-c", load],
+            "import torch": ["-c", "import torch"],
+            "import numpy": ["-c", "import numpy"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in processes}
+        for _ in range(turns):
+            for name, arguments in processes.items():
+                began = time.perf_counter()
+                subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+                times[name].append(time.perf_counter() - began)
+        columns = "process", "seconds", "/ import torch", "imported torch", "peak MiB"
+        head(f"A whole process from its start, LSTM 1x64, median of {turns}", *columns)
+        for name, (option, code, *_) in processes.items():
+            seen = " | "
+            if option == "-c":
+                line = [sys.executable, "-c", code + "\n" + AFTERWARDS]
+                seen = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+            took, part = statistics.median(times[name]), ratio(times[name], times["import torch"])
+            print(f"| {name} | {took:.2f} | {part:.2f} | {seen} |", flush=True)
+
+
+def threads(sizes: list[int], turns: int) -> None:
+    """Print what eight threads write through one sampler, beside one thread."""
+    columns = "LSTM", "OPENBLAS_NUM_THREADS", "1 thread", "8 threads", "8 threads / 1"
+    head("300 characters a thread through one Sampler, char/s of all", *columns)
+    for size in sizes:
+        for value in ("1", "unset"):
+            env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+            env |= {"OPENBLAS_NUM_THREADS": "1"} if value == "1" else {}
+            line = [sys.executable, "-c", THREADS, str(size), str(turns), SYMBOLS]
+            out = subprocess.run(line, env=env, capture_output=True, text=True, check=True).stdout
+            one, eight, times = map(float, out.split())
+            print(f"| 1x{size} | {value} | {one:,.0f} | {eight:,.0f} | {times:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print all of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512, 1024])
+    parser.add_argument("--quick", action="store_true", help="three short turns instead of five")
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore", "TF32 acceleration")  # says mkldnn.flags, of Intel's GPUs
+    turns, seconds = (3, 0.05) if args.quick else (5, 0.2)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, numpy {np.__version__}; PyTorch on {torch.get_num_threads()} "
+        f"threads, OPENBLAS_NUM_THREADS {os.environ.get('OPENBLAS_NUM_THREADS', 'unset')}"
+    )
+    texts(args.sizes, turns, seconds)
+    start(3 if args.quick else 7)
+    threads(sorted({min(args.sizes), max(args.sizes)}), 3)
+
+
+if __name__ == "__main__":
+    main()
