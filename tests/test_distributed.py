@@ -30,7 +30,8 @@ if world_size > 1:
 assert distributed.rank_and_world_size() == (rank, world_size)
 ids = np.random.default_rng(0).integers(7, size=400)
 model = build("gru", 7, {"hidden_size": 12, "num_layers": 2}, seed=0)
-settings = Settings(optimizer="sgd", learning_rate=1.0, clip_norm=0.25)  # clips every other step
+settings = {"optimizer": "sgd", "precision": "float32", "learning_rate": 1.0}
+settings = Settings(**settings, clip_norm=0.25)  # clips every other step
 history = Trainer(model, settings, seed=0).fit(ids, ids[:50], epochs=2, batch_size=4, seq_len=16)
 measured = {name: history.history[name] for name in ("loss", "val_loss")}
 measured["mean"] = distributed.mean(torch.tensor([1.0 + rank, 10.0])).numpy()

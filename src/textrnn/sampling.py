@@ -80,7 +80,8 @@ class Sampling:
             An id in [0, V).
         """
         draw = rng.random() if self.temperature else 0.0
-        return int(self.choose_each(logits[None], [draw], [Past(self, previous)])[0])
+        pasts = [Past(self, previous)] if self.looks_back else []
+        return int(self.choose_each(logits[None], [draw], pasts)[0])
 
     def choose_each(
         self,
@@ -93,7 +94,7 @@ class Sampling:
         Args:
             logits: (N, V) float.
             draws: N uniform numbers in [0, 1).
-            pasts: what each text has said; not looked at unless ``looks_back``.
+            pasts: what each text has said; empty unless ``looks_back``.
 
         Returns:
             (N,) ids: each the first whose cumulative probability is above the draw.
@@ -117,7 +118,8 @@ class Sampling:
         Returns:
             (V,) float64, summing to 1.
         """
-        scores = self._scores(logits[None], [Past(self, previous)])
+        pasts = [Past(self, previous)] if self.looks_back else []
+        scores = self._scores(logits[None], pasts)
         if self.temperature == 0:
             return np.asarray(np.arange(len(logits)) == scores.argmax(), dtype=np.float64)
         weights = self._weights(scores)[0]
@@ -191,9 +193,8 @@ class Past:
         self._seen: set[int] = set()
         self._followers: dict[tuple[int, ...], set[int]] = {}  # of each run of n - 1 tokens
         self._last: tuple[int, ...] = ()
-        if sampling.looks_back:
-            for token in ids:
-                self.add(int(token))
+        for token in ids:
+            self.add(int(token))
 
     def add(self, token: int) -> None:
         """Note the next token."""

@@ -55,18 +55,20 @@ class _Text:
     def __init__(
         self, vocab: Vocab, sampling: Sampling, begun: TextState, stops: tuple[str, ...], rng: Any
     ) -> None:
-        self.symbols, self.joins = vocab.itos, vocab.level == "word"
-        self.past, self.stops, self.rng = Past(sampling, begun.ids), stops, rng
+        self.symbols, self.joins, self.stops = vocab.itos, vocab.level == "word", stops
+        self.past = Past(sampling, begun.ids) if sampling.looks_back else None
+        self.draw = rng.random
         self.last = self.symbols[begun.ids[-1]] if begun.ids else ""
         self.held = ""  # what may turn out to begin a stop string
         self.stopped = False
 
     def add(self, token: int) -> str:
         """Take the next token; give what is certain by now."""
-        symbol = self.symbols[token]
+        if self.past is not None:
+            self.past.add(token)
+        symbol, before, self.last = self.symbols[token], self.last, self.symbols[token]
         if self.joins:
-            symbol = join_words([symbol], self.last)
-        self.last = self.symbols[token]
+            symbol = join_words([symbol], before)
         if not self.stops:
             return symbol
         self.held += symbol
@@ -131,21 +133,23 @@ class Writer:
         vocab, stepper = self.voice
         texts = [_Text(vocab, self.sampling, one, self.stops, self._rng(i)) for one, i in begun]
         logits, state = _join([one for one, _ in begun])
-        alive = list(range(len(texts)))
+        alive = list(enumerate(texts))
         for left in range(self.max_new_tokens, 0, -1):
-            draws = [texts[k].rng.random() for k in alive]
-            tokens = self.sampling.choose_each(logits, draws, [texts[k].past for k in alive])
-            for k, token in zip(alive, tokens.tolist(), strict=True):
-                if self.sampling.looks_back:
-                    texts[k].past.add(token)
-                if piece := texts[k].add(token):
+            draws = [text.draw() for _, text in alive]
+            pasts = [text.past for _, text in alive if text.past]
+            tokens = self.sampling.choose_each(logits, draws, pasts)
+            for (k, text), token in zip(alive, tokens.tolist(), strict=True):
+                if piece := text.add(token):
                     yield k, piece
-            going = [row for row, k in enumerate(alive) if not texts[k].stopped]
-            if not going or left == 1:
+            if left == 1:
                 break
-            if len(going) < len(alive):
-                alive, tokens = [alive[row] for row in going], tokens[going]
-                state = _rows(state, going)
+            if self.stops:
+                going = [row for row, (_, text) in enumerate(alive) if not text.stopped]
+                if not going:
+                    break
+                if len(going) < len(alive):
+                    alive, tokens = [alive[row] for row in going], tokens[going]
+                    state = _rows(state, going)
             logits, state = stepper.step(tokens, state, together=self.together)
         for k, text in enumerate(texts):
             if piece := text.rest():

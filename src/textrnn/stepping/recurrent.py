@@ -67,7 +67,7 @@ class _RecurrentStepper(Stepper):
             zeros = np.zeros((len(ids), self.width), dtype=np.float32)
             state = (zeros,) * (self.arrays * len(self.layers))
         new: list[NDArray[Any]] = []
-        x = self.table[ids]  # (N, G)
+        x = self.table.take(ids, axis=0)  # (N, G)
         for i, (weight_ih, bias_ih, weight_hh, bias_hh) in enumerate(self.layers):
             if i:
                 x = times(new[-self.arrays], weight_ih, together)
