@@ -88,6 +88,8 @@ def test_other_devices_and_wishes():
     assert pick_precision("auto", torch.device("cuda")) == "float16"
     assert pick_precision("auto", torch.device("mps")) == "float32"
     assert [pick_precision(p, torch.device("cuda")) for p in PRECISIONS[1:]] == [*PRECISIONS[1:]]
+    assert pick_precision("auto", torch.device("cuda"), known=False) == "float32"
+    assert pick_precision("float16", torch.device("cuda"), known=False) == "float16"
     with pytest.raises(ValueError, match=r"cannot train in float16\. Received: .float16."):
         pick_precision("float16", torch.device("cpu"))
 

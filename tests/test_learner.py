@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from textrnn.learner import Learner
-from textrnn.models import build
+from textrnn.models import GRUModel, build
 from textrnn.optim import Settings
 
 X = torch.from_numpy(np.random.default_rng(0).integers(0, 7, (4, 16)))
@@ -74,3 +74,15 @@ def test_on_a_cpu_the_loss_is_not_scaled(model, precision):
     learner = Learner(model, Settings(precision=precision))
     assert learner.precision == precision
     assert float(learner._scaler.scale(torch.ones(()))) == 1.0
+
+
+def test_a_model_class_of_ones_own_runs_in_float32(monkeypatch):
+    """It may do what ``torch.autocast`` cannot, unless it is asked for."""
+
+    class Own(GRUModel):
+        pass
+
+    monkeypatch.setattr("textrnn.device._cpu_precision", lambda: "bfloat16")
+    assert Learner(GRUModel(7)).precision == "bfloat16"
+    assert Learner(Own(7)).precision == "float32"
+    assert Learner(Own(7), Settings(precision="bfloat16")).precision == "bfloat16"

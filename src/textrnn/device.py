@@ -45,12 +45,18 @@ def pick_device(device: str | torch.device) -> torch.device:
         ) from None
 
 
-def pick_precision(precision: str, device: torch.device) -> str:
+def pick_precision(precision: str, device: torch.device, known: bool = True) -> str:
     """Give the torch dtype, by name, in which a device multiplies matrices in training.
 
     "auto" is float16 on CUDA, which cuDNN's fastest recurrent kernels want; bfloat16 on a CPU
     with instructions for it (AVX512-BF16 or AMX), where an LSTM then learns from about 1.6 times
     as many tokens a second; float32 elsewhere.
+
+    Args:
+        precision: what the user asked for, one of ``PRECISIONS``.
+        device: where the model is.
+        known: whether the model's class is textrnn's own; "auto" is float32 for others, which may
+            not run under ``torch.autocast``.
 
     Raises:
         ValueError: float16 was asked for on a CPU, whose kernels cannot train in it.
@@ -65,6 +71,8 @@ def pick_precision(precision: str, device: torch.device) -> str:
         )
     if precision != "auto":
         return precision
+    if not known:
+        return "float32"
     return {"cuda": "float16", "cpu": _cpu_precision()}.get(device.type, "float32")
 
 

@@ -111,8 +111,8 @@ class TextGenerator(Speaker, Inspectable):
             clip_norm: the largest norm a gradient may have; None for no limit.
             schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
                 ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
-            precision: of the products of matrices: ``"float32"``, ``"bfloat16"``, ``"float16"``;
-                "auto" is float16 on CUDA, bfloat16 on a CPU made for it, else float32.
+            precision: of matrix products: ``"float32"``, ``"bfloat16"``, ``"float16"``, or "auto":
+                float16 on CUDA, bfloat16 on a CPU made for it, else (own models too) float32.
 
         Raises:
             TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
@@ -259,7 +259,7 @@ class TextGenerator(Speaker, Inspectable):
         level = self.vocab.level if self.vocab else self.level
         corpus = read_corpus(text, level, self.vocab, self._grows, split, validation_data)
         model, v, n, device = self.model, len(corpus.vocab), len(corpus.ids), self.device
-        precision = pick_precision(self._settings.precision, device)
+        precision = pick_precision(self._settings.precision, device, self._kind in MODELS)
         speed = training_speed(device, precision) if minutes and self._kind != "ngram" else 0.0
         reading = recipe.choose_reading(n, epochs, minutes, speed, v)
         if model is None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from textrnn.device import pick_precision, running_in
 from textrnn.errors import check_number
+from textrnn.models import MODELS, kind_of
 from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
 from textrnn.optim import Settings, make_optimizer
 
@@ -54,7 +55,8 @@ class Learner:
         self.generator.manual_seed(self.generator.seed() if seed is None else seed)
         self.optimizer = make_optimizer(model, self.settings)
         self.gradient_norm = torch.zeros(())
-        self.precision = pick_precision(self.settings.precision, self.device)
+        known = kind_of(model) in MODELS
+        self.precision = pick_precision(self.settings.precision, self.device, known)
         scales = self.precision == "float16"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
 
