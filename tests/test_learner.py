@@ -1,5 +1,9 @@
 """One step of learning, and what a learner leaves as it was."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +90,22 @@ def test_a_model_class_of_ones_own_runs_in_float32(monkeypatch):
     assert Learner(GRUModel(7)).precision == "bfloat16"
     assert Learner(Own(7)).precision == "float32"
     assert Learner(Own(7), Settings(precision="bfloat16")).precision == "bfloat16"
+
+
+@pytest.mark.parametrize("length", ["epochs=1", "minutes=0.01"])
+def test_numbers_too_small_to_matter_are_zero_in_pytorch_s_threads_too(length):
+    """They begin where the model is built or the machine measured, and are told there."""
+    code = (
+        "import torch\n"
+        "from textrnn import TextGenerator\n"
+        "from textrnn.datasets import load_human_numbers\n"
+        "torch.set_num_threads(2)\n"
+        f"TextGenerator(seed=0).fit(load_human_numbers(1, 900), {length}, verbose=0)\n"
+        "tiny = torch.full((4_000_000,), 1e-39)\n"
+        "torch.set_num_threads(2)\n"
+        "print(float((tiny * 1.0).view(torch.int32).ne(0).float().mean()))\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    run = [sys.executable, "-c", code]
+    kept = subprocess.run(run, capture_output=True, text=True, check=True, env=env).stdout
+    assert float(kept) == 0.5  # this half is this thread's, for which it is over

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.device import pick_precision, running_in
+from textrnn.device import flushing_denormals, pick_precision, running_in
 from textrnn.errors import check_number
 from textrnn.models import MODELS, kind_of
 from textrnn.models.base import Dropout, LanguageModel, State, detach, grow_tensor
@@ -134,11 +134,10 @@ class Learner:
         for layer in layers:
             layer.generator = self.generator
         self.model.train()
-        torch.set_flush_denormal(True)
         try:
-            yield
+            with flushing_denormals():
+                yield
         finally:
-            torch.set_flush_denormal(False)
             self.model.eval()
             for layer in layers:
                 layer.generator = None

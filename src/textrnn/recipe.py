@@ -25,12 +25,13 @@ def choose_reading(
         tokens: the length of the text in training.
         epochs: passes over it, or None.
         minutes: wall time instead.
-        speed: characters that an LSTM of 256 reads in a second on this machine.
+        speed: characters a second that ``training_speed`` measured.
         vocab_size: V; scoring many symbols takes longer.
     """
     if epochs is not None:
         return tokens * epochs
-    return int(60 * (minutes or 0) * speed * _cost(256, 65) / _cost(256, vocab_size))
+    slower = _cost(256, 65) / _cost(256, vocab_size)
+    return int(60 * (minutes or 0) * 0.8 * speed * slower)  # optimiser, dropout and validation
 
 
 def choose_model(
@@ -65,7 +66,9 @@ def choose_model(
     passes = reading / max(tokens, 1)
     if timed:
         passes *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
-    dropout = 0.1 if passes < 5 else 0.25 if passes < 10 else 0.4 if passes < 16 else 0.5
+    # The wider the model, or the rarer the symbols, the sooner it knows the text by heart.
+    knows = passes * hidden / 256 * (2 if vocab_size > _MANY else 1)
+    dropout = 0.1 if knows < 7 else 0.25 if knows < 13 else 0.4 if knows < 20 else 0.5
     weight_drop = 0.0 if passes < 16 else 0.2 if passes < 40 else 0.4
     chosen = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
     if vocab_size > _MANY and not {"embedding_dim", "input"} & set(given):

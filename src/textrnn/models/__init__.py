@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from textrnn.device import flushing_denormals
 from textrnn.errors import check_choice, check_keywords
 from textrnn.models.base import LanguageModel, ModuleStepper, to_arrays
 from textrnn.models.ngram import NGramModel
@@ -69,6 +70,7 @@ def kind_of(model: LanguageModel) -> str:
     return next((k for k, cls in MODELS.items() if type(model) is cls), type(model).__name__)
 
 
+@flushing_denormals()  # PyTorch's threads may begin here
 def build(
     kind: str, vocab_size: int, model_args: dict[str, Any], seed: int | None
 ) -> LanguageModel:
