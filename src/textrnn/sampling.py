@@ -102,8 +102,10 @@ class Sampling:
         scores = self._scores(logits, pasts)
         if self.temperature == 0:
             return np.asarray(scores.argmax(axis=1))
-        cumulative = self._weights(scores).cumsum(axis=1)
-        drawn = np.asarray(draws) * cumulative[:, -1]
+        cumulative = np.add.accumulate(self._weights(scores), axis=1)
+        drawn = draws * cumulative[:, -1]
+        if len(drawn) == 1:
+            return np.asarray(cumulative[0].searchsorted(drawn, side="right"))
         return np.asarray((cumulative > drawn[:, None]).argmax(axis=1))
 
     def probabilities(
@@ -145,7 +147,7 @@ class Sampling:
         if len(never):
             scores[:, never] = -np.inf
         highest = np.maximum.reduce(scores, axis=1, keepdims=True)
-        if highest.min() == -np.inf:  # a row where nothing is possible: then all is that may be
+        if -np.inf in highest[:, 0].tolist():  # where nothing is possible, all is that may be
             impossible = highest[:, 0] == -np.inf
             scores[impossible] = 0
             scores[np.ix_(impossible, never)] = -np.inf
@@ -155,7 +157,8 @@ class Sampling:
 
     def _weights(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give numbers (N, V) in proportion to the probabilities; the likeliest token's is 1."""
-        weights: NDArray[np.float64] = np.exp(scores / max(self.temperature, _COLDEST))
+        warm = scores if self.temperature == 1 else scores / max(self.temperature, _COLDEST)
+        weights: NDArray[np.float64] = np.exp(warm)
         if self.top_k is not None or self.top_p is not None or self.min_p is not None:
             for row, row_scores in zip(weights, scores, strict=True):
                 self._truncate(row, row_scores)

@@ -134,9 +134,9 @@ class Writer:
         texts = [_Text(vocab, self.sampling, one, self.stops, self._rng(i)) for one, i in begun]
         logits, state = _join([one for one, _ in begun])
         alive = list(enumerate(texts))
+        pasts = [text.past for text in texts if text.past]
         for left in range(self.max_new_tokens, 0, -1):
             draws = [text.draw() for _, text in alive]
-            pasts = [text.past for _, text in alive if text.past]
             tokens = self.sampling.choose_each(logits, draws, pasts)
             for (k, text), token in zip(alive, tokens.tolist(), strict=True):
                 if piece := text.add(token):
@@ -149,7 +149,7 @@ class Writer:
                     break
                 if len(going) < len(alive):
                     alive, tokens = [alive[row] for row in going], tokens[going]
-                    state = _rows(state, going)
+                    pasts, state = [pasts[row] for row in going if pasts], _rows(state, going)
             logits, state = stepper.step(tokens, state, together=self.together)
         for k, text in enumerate(texts):
             if piece := text.rest():

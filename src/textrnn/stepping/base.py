@@ -76,6 +76,6 @@ def choice(value: Any, options: tuple[Any, ...]) -> Any:
 
 def times(h: NDArray[Any], weight: NDArray[Any], together: bool = False) -> NDArray[Any]:
     """Multiply the rows of h (N, H) by weight (H, G), each by itself or all together."""
-    if together or len(h) == 1:
-        return np.asarray(h @ weight)
-    return np.asarray(np.matmul(h[:, None, :], weight)[:, 0])
+    alone = not together and len(h) > 1
+    product: NDArray[Any] = np.matmul(h[:, None], weight)[:, 0] if alone else h @ weight
+    return product

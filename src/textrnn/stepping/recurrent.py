@@ -1,9 +1,15 @@
 """The steps of RNN, GRU and LSTM.
 
-What can be computed once is computed when the stepper is made: the first layer has only V different
-inputs, so its input weights become a table with a row a token; biases are added to what they would
-be added to; the weights of sigmoid gates are halved, because sigmoid(x) = (tanh(x / 2) + 1) / 2,
-so that one tanh serves all gates.
+What can be computed once is computed when the stepper is made, so that a step is one product of a
+vector and a matrix for each layer, and few passes over its result:
+
+- The first layer has only V different inputs: its input weights are a table with a row a token.
+- A layer's output h is wanted in two places: by the layer itself at the next step, by the layer
+  above (or the head) at this one. Both weights stand in one matrix. The state of a layer is
+  therefore not h but what h adds to the layer's gates at the next step, r = W_hh h + b_hh.
+- sigmoid(x) = (tanh(x / 2) + 1) / 2, so that one tanh serves all gates. The weights of sigmoid
+  gates are halved; the other half is taken where it costs nothing, in the weights that what a
+  gate lets through is multiplied with.
 """
 
 from abc import abstractmethod
@@ -20,87 +26,92 @@ class _RecurrentStepper(Stepper):
     """What RNN, GRU and LSTM share: a table of first-layer inputs, stacked cells, a head.
 
     The gates of a cell are blocks of H columns; ``order`` says which of torch's come first, and
-    the first ``sigmoids`` of them are sigmoid gates.
+    the first ``sigmoids`` of them are sigmoid gates. A cell puts out ``times_h`` times h.
     """
 
     order: tuple[int, ...]
     sigmoids: int
-    arrays: int = 1  # of a layer's state
+    arrays: int  # of a layer's state
+    times_h = 1.0
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        v, h = config["vocab_size"], config["hidden_size"]
+        v, h, n = config["vocab_size"], config["hidden_size"], config["num_layers"]
         e = config["embedding_dim"] or v  # one-hot input is as wide as the vocabulary
-        self.width = h
-        self.layers = []
-        for i in range(config["num_layers"]):
-            width = h if i else e
-            self.layers.append(
-                tuple(
-                    self._arrange(take(tensors, f"layers.{i}.{name}_l0", (len(self.order) * h, *n)))
-                    for name, n in (
-                        ("weight_ih", (width,)),
-                        ("bias_ih", ()),
-                        ("weight_hh", (h,)),
-                        ("bias_hh", ()),
-                    )
-                )
-            )
-        inputs = self.layers[0][0]  # (E, G)
+        self.width, self.gates = h, h * len(self.order)
+        inputs: list[tuple[NDArray[Any], ...]] = []  # of each layer: (E or H, G), (G,)
+        recurrent: list[tuple[NDArray[Any], ...]] = []  # (H, G), (G,)
+        for i in range(n):
+            for name, width, parts in (("ih", h if i else e, inputs), ("hh", h, recurrent)):
+                weight = take(tensors, f"layers.{i}.weight_{name}_l0", (self.gates, width))
+                bias = take(tensors, f"layers.{i}.bias_{name}_l0", (self.gates,))
+                parts.append((self._columns(weight), self._columns(bias)))
         if choice(config["input"], ("embedding", "onehot")) == "embedding":
-            inputs = take(tensors, "embedding.weight", (v, e)) @ inputs
-        self.table = inputs + self.layers[0][1]  # (V, G)
-        head = "embedding.weight" if config["tie_weights"] else "head.weight"
-        self.head = np.ascontiguousarray(take(tensors, head, (v, h)).T)
-        self.head_bias = take(tensors, "head.bias", (v,))
+            first = take(tensors, "embedding.weight", (v, e)) @ inputs[0][0]
+        else:
+            first = inputs[0][0]
+        self.table = first + inputs[0][1]  # (V, G)
+        head = take(tensors, "embedding.weight" if config["tie_weights"] else "head.weight", (v, h))
+        above = [*inputs[1:], (head.T, take(tensors, "head.bias", (v,)))]
+        self.layers = []
+        for (weight_hh, bias_hh), (weight, bias) in zip(recurrent, above, strict=True):
+            both = np.concatenate([self._recurrent(weight_hh), weight], axis=1)  # (H, G + next)
+            both *= np.float32(1 / self.times_h)
+            self.layers.append((both, np.concatenate([self._recurrent(bias_hh), bias])))
 
-    def _arrange(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def _columns(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Put the gates in our order, halve the sigmoid ones, turn rows into columns."""
         gates = np.split(rows, len(self.order))
         columns = [gates[k] * (0.5 if n < self.sigmoids else 1.0) for n, k in enumerate(self.order)]
-        return np.ascontiguousarray(np.concatenate(columns).T.astype(np.float32, copy=False))
+        return np.concatenate(columns).T.astype(np.float32, copy=False)
+
+    def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
+        """Give the columns of the recurrent part as the cell wants them."""
+        return columns
+
+    def _start(self, texts: int) -> tuple[NDArray[Any], ...]:
+        """Give the state of texts that have not begun: h = 0, so that r is its bias."""
+        state: list[NDArray[Any]] = []
+        for _, bias in self.layers:
+            state.append(np.repeat(bias[None, : self.gates], texts, axis=0))
+            state += [np.zeros((texts, self.width), dtype=np.float32)] * (self.arrays - 1)
+        return tuple(state)
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, together: bool = False
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token of each text; the state is h, or h and c, of each layer, (N, H)."""
-        if state is None:
-            zeros = np.zeros((len(ids), self.width), dtype=np.float32)
-            state = (zeros,) * (self.arrays * len(self.layers))
+        """Read one token of each text; the state is r (N, G), and more, of each layer."""
+        old = self._start(len(ids)) if state is None else state
         new: list[NDArray[Any]] = []
         x = self.table.take(ids, axis=0)  # (N, G)
-        for i, (weight_ih, bias_ih, weight_hh, bias_hh) in enumerate(self.layers):
-            if i:
-                x = times(new[-self.arrays], weight_ih, together)
-                x += bias_ih
-            old = state[i * self.arrays : (i + 1) * self.arrays]
-            r = times(old[0], weight_hh, together)
-            r += bias_hh
-            new.extend(self._cell(x, r, *old))
-        logits = times(new[-self.arrays], self.head, together)
-        logits += self.head_bias
-        return logits, tuple(new)
+        for weight, bias in self.layers:
+            h, *rest = self._cell(x, *old[len(new) : len(new) + self.arrays])
+            both = times(h, weight, together)  # (N, G + G of the layer above, or V)
+            both += bias
+            new += both[:, : self.gates], *rest
+            x = both[:, self.gates :]
+        return x, tuple(new)
 
     @abstractmethod
     def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], h: NDArray[Any], *rest: NDArray[Any]
+        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
-        """Give the new state from the input's part x (N, G), the recurrent part r (N, G).
+        """Give ``times_h`` times h, and the rest of the state, from the parts x and r (N, G).
 
-        It may overwrite x and r, which nobody else uses, but not the state.
+        It may overwrite x, which nobody else uses, but not the state.
         """
 
 
 class RNNStepper(_RecurrentStepper):
     """Steps ``RNNModel``: h' = tanh(x + r), or relu (Elman 1990)."""
 
-    order, sigmoids = (0,), 0
+    order, sigmoids, arrays = (0,), 0, 1
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.relu = choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
         super().__init__(config, tensors)
 
     def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], h: NDArray[Any], *rest: NDArray[Any]
+        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
         x += r
         return (np.maximum(x, 0, out=x) if self.relu else np.tanh(x, out=x),)
@@ -109,40 +120,48 @@ class RNNStepper(_RecurrentStepper):
 class GRUStepper(_RecurrentStepper):
     """Steps ``GRUModel`` (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU)."""
 
-    order, sigmoids = (0, 1, 2), 2  # reset, update, new
+    order, sigmoids, arrays = (0, 1, 2), 2, 2  # reset, update, new
+
+    def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
+        """Halve what the reset gate is multiplied with, because the gate is left twice as large."""
+        halved = columns.copy()
+        halved[..., 2 * self.width :] *= 0.5
+        return halved
 
     def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], h: NDArray[Any], *rest: NDArray[Any]
+        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
-        n = self.width
-        gates = x[:, : 2 * n]
+        n, (h,) = self.width, rest
+        gates, new = x[:, : 2 * n], x[:, 2 * n :]
         gates += r[:, : 2 * n]
-        _sigmoid(np.tanh(gates, out=gates))
-        reset, update, new = gates[:, :n], gates[:, n:], x[:, 2 * n :]
-        new += reset * r[:, 2 * n :]
+        np.tanh(gates, out=gates)
+        gates += 1  # twice reset, twice update
+        new += gates[:, :n] * r[:, 2 * n :]
         np.tanh(new, out=new)
-        return (new + update * (h - new),)
+        h = h - new
+        h *= gates[:, n:]
+        h *= 0.5
+        h += new
+        return h, h
 
 
 class LSTMStepper(_RecurrentStepper):
     """Steps ``LSTMModel`` (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
-    order, sigmoids = (0, 1, 3, 2), 3  # input, forget, output; candidate
-    arrays = 2
+    order, sigmoids, arrays = (0, 1, 3, 2), 3, 2  # input, forget, output; candidate
+    times_h = 2.0
 
     def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], h: NDArray[Any], *rest: NDArray[Any]
+        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
         n = self.width
         x += r
         np.tanh(x, out=x)
-        _sigmoid(x[:, : 3 * n])
-        c = x[:, n : 2 * n] * rest[0]
-        c += x[:, :n] * x[:, 3 * n :]
-        return np.tanh(c) * x[:, 2 * n : 3 * n], c
-
-
-def _sigmoid(halved: NDArray[Any]) -> None:
-    """Turn tanh(x / 2) into sigmoid(x), in place."""
-    halved *= 0.5
-    halved += 0.5
+        gates = x[:, : 3 * n]
+        gates += 1  # twice input, twice forget, twice output
+        c = gates[:, n : 2 * n] * rest[0]
+        c += gates[:, :n] * x[:, 3 * n :]
+        c *= 0.5
+        h = np.tanh(c)
+        h *= gates[:, 2 * n :]
+        return h, c
