@@ -310,9 +310,11 @@ def test_checkpoints_by_batches(tmp_path, counted):
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path, counted):
-    """A folder that does not exist is an OSError, not a training that is silently not saved."""
-    callback = ModelCheckpoint(tmp_path / "nowhere" / "model")
-    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+    """A folder that does not exist is an error before training, a full disk a warning in it."""
+    with pytest.raises(FileNotFoundError, match="There is no folder to save in"):
+        ModelCheckpoint(tmp_path / "nowhere" / "model").on_train_begin()
+    callback = ModelCheckpoint(tmp_path / "{epoch}" / "model")  # folders that nobody made
+    with pytest.warns(UserWarning, match=r"could not be saved .*; training goes on\. Received: '"):
         act(callback, counted, [1.0])
 
 

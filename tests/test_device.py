@@ -94,6 +94,15 @@ def test_other_devices_and_wishes():
         pick_precision("float16", torch.device("cpu"))
 
 
+def test_bfloat16_is_refused_where_a_cpu_cannot(monkeypatch):
+    """Instead of an error by oneDNN from the middle of training."""
+    monkeypatch.setattr(device, "_can_bfloat16", lambda: False)
+    with pytest.raises(ValueError, match=r"no instructions for bfloat16\. Received: .bfloat16."):
+        pick_precision("bfloat16", torch.device("cpu"))
+    monkeypatch.setattr(device, "_can_bfloat16", lambda: True)
+    assert pick_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_products_run_in_the_precision(precision):
     """Those of matrices; the weights stay float32."""
@@ -169,7 +178,16 @@ def test_work_goes_up():
     assert free >= 0.2
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "float32",
+        pytest.param(
+            "bfloat16",
+            marks=pytest.mark.skipif(not device._can_bfloat16(), reason="not on this CPU"),
+        ),
+    ],
+)
 def test_speed_is_measured_without_a_trace(threads, precision):
     """It is above 0; global random numbers and threads are as before."""
     torch.manual_seed(5)

@@ -18,11 +18,12 @@ ROWS = [
     {"stepping", "models.ngram", "models.recurrent", "models.window"},
     {"models", "writing"},
     {"sampler", "evaluation", "optim", "progress", "callbacks.base"},
-    {"inspection", "callbacks.control", "callbacks.weights"},
+    {"inspection", "callbacks.backup", "callbacks.control", "callbacks.weights", "snapshot"},
     {"callbacks.report"},
     {"callbacks"},
-    {"learner"},
-    {"trainer", "lr_finder"},
+    {"learner", "plan"},
+    {"run", "lr_finder"},
+    {"trainer"},
     {"generator"},
     {"cli"},
     {"", "__main__"},
@@ -31,8 +32,8 @@ WITHOUT_TORCH = {
     "errors", "symbols", "datasets", "vocab", "batching", "history", "saving", "sampling",
     "schedules", "interrupts", "corpus", "stepping", "stepping.base", "stepping.ngram",
     "stepping.recurrent", "stepping.window", "writing", "sampler", "recipe", "callbacks",
-    "callbacks.base", "callbacks.control", "callbacks.report", "callbacks.weights", "cli", "",
-    "__main__",
+    "callbacks.backup", "callbacks.base", "callbacks.control", "callbacks.report",
+    "callbacks.weights", "cli", "", "__main__",
 }  # fmt: skip
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 

@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from textrnn.batching import ContiguousBatcher
     from textrnn.callbacks import (
+        BackupAndRestore,
         Callback,
         CSVLogger,
         EarlyStopping,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "textrnn.batching": ["ContiguousBatcher"],
     "textrnn.callbacks": [
+        "BackupAndRestore",
         "CSVLogger",
         "Callback",
         "EarlyStopping",
@@ -104,6 +106,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "ContiguousBatcher",

@@ -1,7 +1,6 @@
 """The command line: a thin reader of the facade."""
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
+from textrnn.saving import check_folder
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -131,29 +131,20 @@ def _decode(data: bytes) -> str:
         ) from None
 
 
-def _check_output(path: str) -> None:
-    """Find out before training, not after it, that the model cannot be saved there."""
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no folder to save the model in", folder)
-    if Path(path).is_dir():
-        raise IsADirectoryError(errno.EISDIR, "The model cannot be saved over a folder", path)
-
-
 def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
     from textrnn.evaluation import metrics, ngram_baseline
     from textrnn.generator import TextGenerator
 
-    _check_output(args.output)
+    check_folder(args.output)
     text = load_python_docs()
     print(f"The text: Python's language reference, {len(text):,} characters.\n")
     gen = TextGenerator(seed=0)
     sample = SampleText("The ", 150, temperature=0.7, seed=1, print_fn=_print_sample)
     history = gen.fit(text, minutes=args.minutes, callbacks=[sample])
     if "val_loss" not in history.history or gen.vocab is None:
-        return 130
+        return _status(history.stopped_by)
     cut = int(len(text) * 0.9)
     vocab = gen.vocab
     order, floor = ngram_baseline(vocab.encode(text[:cut]), vocab.encode(text[cut:]), len(vocab))
@@ -163,7 +154,12 @@ def _demo(args: argparse.Namespace) -> int:
     print(gen.generate("The ", 600, temperature=0.7, seed=0))
     gen.save(args.output)
     print(f'\nSaved as {args.output}. Try: textrnn generate {args.output} "If "')
-    return 130 if history.stopped_by == "interrupt" else 0
+    return _status(history.stopped_by)
+
+
+def _status(stopped_by: str | None) -> int:
+    """Give the exit status that a shell expects of a program that a signal ended."""
+    return {"interrupt": 130, "terminate": 143}.get(str(stopped_by), 0)
 
 
 def _print_sample(text: str) -> None:
@@ -176,7 +172,7 @@ def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.generator import TextGenerator
 
-    _check_output(args.output)
+    check_folder(args.output)
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -195,7 +191,7 @@ def _train(args: argparse.Namespace) -> int:
     )
     gen.save(args.output)
     print(f"Saved as {args.output}.", file=sys.stderr)
-    return 130 if history.stopped_by == "interrupt" else 0
+    return _status(history.stopped_by)
 
 
 def _generate(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch import nn
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 """What ``compile(precision=...)`` takes."""
 
+_SMALLEST = sys.float_info.min  # that is not a denormal number
 _FIRST_LOOK = 0.1  # seconds
 _INTERVAL = 1.0  # seconds between two looks
 
@@ -59,7 +61,8 @@ def pick_precision(precision: str, device: torch.device, known: bool = True) -> 
             not run under ``torch.autocast``.
 
     Raises:
-        ValueError: float16 was asked for on a CPU, whose kernels cannot train in it.
+        ValueError: float16 was asked for on a CPU, whose kernels cannot train in it, or bfloat16
+            on one that has too old instructions for it (x86-64 without AVX-512).
 
     >>> pick_precision("float32", torch.device("cpu"))
     'float32'
@@ -68,6 +71,11 @@ def pick_precision(precision: str, device: torch.device, known: bool = True) -> 
         raise ValueError(
             "`precision` must be 'auto', 'bfloat16' or 'float32' on a CPU, which cannot train in "
             f"float16. Received: {precision!r}"
+        )
+    if precision == "bfloat16" and device.type == "cpu" and not _can_bfloat16():
+        raise ValueError(
+            "`precision` must be 'auto' or 'float32' on this CPU, which has no instructions for "
+            f"bfloat16. Received: {precision!r}"
         )
     if precision != "auto":
         return precision
@@ -80,6 +88,11 @@ def running_in(precision: str, device: torch.device) -> torch.autocast:
     """Give the context in which a model runs in a precision."""
     half = precision != "float32"
     return torch.autocast(device.type, getattr(torch, precision if half else "bfloat16"), half)
+
+
+def _can_bfloat16() -> bool:
+    """Say whether oneDNN, which computes LSTMs on a CPU, can do it in bfloat16 here."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _cpu_precision() -> str:
@@ -143,11 +156,12 @@ def flushing_denormals() -> Iterator[None]:
 
     It holds for this thread, and for PyTorch's own threads if they begin here for the first time.
     """
+    before = _SMALLEST / 2 == 0  # what the processor does with Python's numbers, it does with all
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
 
 
 @flushing_denormals()

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from textrnn import recipe, saving
+from textrnn.callbacks.backup import find_backup
 from textrnn.callbacks.base import Callback
 from textrnn.callbacks.report import VERBOSE, progress
 from textrnn.corpus import Corpus, read_corpus
 from textrnn.datasets import Text
-from textrnn.device import pick_device, pick_precision, training_speed
+from textrnn.device import pick_device
 from textrnn.errors import (
     NotFittedError,
     UnsupportedFormatError,
@@ -22,13 +23,16 @@ from textrnn.errors import (
 )
 from textrnn.history import History
 from textrnn.inspection import Inspectable
+from textrnn.interrupts import Turnstile
 from textrnn.lr_finder import SuggestedLRs, lr_find
-from textrnn.models import MODELS, LanguageModel, build, check_arguments, kind_of, stepper_of
+from textrnn.models import MODELS, LanguageModel, check_arguments, kind_of, stepper_of
 from textrnn.models.base import rebuild, to_arrays
 from textrnn.optim import LearningRate, Settings
+from textrnn.plan import make_plan
+from textrnn.run import check_plan
 from textrnn.sampler import Speaker, read_model
 from textrnn.schedules import Schedule
-from textrnn.trainer import Trainer, check_plan
+from textrnn.trainer import Trainer
 from textrnn.vocab import LEVELS, Vocab
 from textrnn.writing import Steps
 
@@ -89,6 +93,7 @@ class TextGenerator(Speaker, Inspectable):
         self._settings = Settings()
         self._trainer: Trainer | None = None
         self._grows = False  # a vocabulary that was set by hand stays as it is
+        self._turnstile = Turnstile("TextGenerator")
 
     @named_arguments
     def compile(
@@ -174,6 +179,8 @@ class TextGenerator(Speaker, Inspectable):
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
             UnknownTokenError: ``vocab`` was set by hand, and does not hold a symbol of the text.
             NonFiniteError: the loss became infinite or NaN; the weights are the last good ones.
+            RuntimeError: another thread is training this generator.
+            ValueError: a backup (``BackupAndRestore``) is of another training.
         """
         began = time.perf_counter()
         epochs = recipe.EPOCHS if epochs is None and minutes is None else epochs
@@ -182,31 +189,36 @@ class TextGenerator(Speaker, Inspectable):
         check_choice("verbose", verbose, VERBOSE)
         data = validation_split, validation_data
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
-        corpus, model, chosen = self._prepare(text, sizes, *data, epochs, minutes)
-        if self._trainer is None:
-            settings = self._settings.with_rate(chosen["learning_rate"])
-            self._trainer = Trainer(model, settings, seed=self.seed)
-        elif self.vocab is not None and model is not self.model:
-            self._trainer.adopt(model, corpus.vocab.origins(self.vocab))
-        self._grows |= self.vocab is None
-        self.vocab, self.model, self.history = corpus.vocab, model, History()
-        chosen |= {"learning_rate": self.learning_rate}
-        self.history.params = {"epochs": epochs, "minutes": minutes, "seed": self.seed, **chosen}
-        headline = recipe.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
-        return self._trainer.fit(
-            corpus.ids,
-            corpus.valid_ids if len(corpus.valid_ids) else None,
-            epochs=epochs,
-            seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
-            callbacks=[*progress(verbose, headline), *callbacks],
-            initial_epoch=initial_epoch,
-            stateful=stateful,
-            chars_per_token=corpus.chars_per_token,
-            owner=self,
-            history=self.history,
-            batch_size=chosen["batch_size"],
-            seq_len=chosen["seq_len"],
-        )
+        backup = find_backup(callbacks)
+        with self._turnstile.taken():
+            length = {"epochs": epochs, "minutes": minutes}
+            begun = backup.read_choices() if backup else None
+            corpus, model, chosen = self._prepare(text, sizes, *data, begun=begun, **length)
+            if self._trainer is None:
+                settings = self._settings.with_rate(chosen["learning_rate"])
+                self._trainer = Trainer(model, settings, seed=self.seed)
+            elif self.vocab is not None and model is not self.model:
+                self._trainer.adopt(model, corpus.vocab.origins(self.vocab))
+            self._grows |= self.vocab is None
+            self.vocab, self.model, self.history = corpus.vocab, model, History()
+            chosen |= {"learning_rate": self.learning_rate}
+            self.history.params = {**length, "seed": self.seed, **chosen}
+            headline = recipe.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
+            return self._trainer.fit(
+                corpus.ids,
+                corpus.valid_ids if len(corpus.valid_ids) else None,
+                epochs=epochs,
+                seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
+                callbacks=[*progress(verbose, headline), *callbacks],
+                initial_epoch=initial_epoch,
+                stateful=stateful,
+                chars_per_token=corpus.chars_per_token,
+                owner=self,
+                history=self.history,
+                batch_size=chosen["batch_size"],
+                seq_len=chosen["seq_len"],
+                facts={"minutes": minutes, "vocabulary": corpus.vocab.to_config()},
+            )
 
     @named_arguments
     def lr_find(
@@ -234,6 +246,7 @@ class TextGenerator(Speaker, Inspectable):
             ValueError: the model learns by counting, or an argument is out of range.
         """
         check_plan(recipe.EPOCHS, None, batch_size, seq_len, 0, ())
+        self._turnstile.check()
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
         corpus, model, chosen = self._prepare(text, sizes)
         return lr_find(
@@ -247,34 +260,19 @@ class TextGenerator(Speaker, Inspectable):
         )
 
     def _prepare(
-        self,
-        text: Text,
-        sizes: dict[str, int | None],
-        split: float = 0.1,
-        validation_data: Text | None = None,
-        epochs: int | None = recipe.EPOCHS,
-        minutes: float | None = None,
+        self, text: Text, sizes: dict[str, int | None], *data: Any, **length: Any
     ) -> tuple[Corpus, LanguageModel, dict[str, Any]]:
         """Read a text; give a model for it, the one there is or a new one, and how to train."""
         level = self.vocab.level if self.vocab else self.level
-        corpus = read_corpus(text, level, self.vocab, self._grows, split, validation_data)
-        model, v, n, device = self.model, len(corpus.vocab), len(corpus.ids), self.device
-        precision = pick_precision(self._settings.precision, device, self._kind in MODELS)
-        speed = training_speed(device, precision) if minutes and self._kind != "ngram" else 0.0
-        reading = recipe.choose_reading(n, epochs, minutes, speed, v)
-        if model is None:
-            timed, given = minutes is not None, self._model_args
-            chosen = recipe.choose_model(self._kind, given, n, reading, v, timed=timed)
-            model = build(self._kind, v, chosen, self.seed)
-        elif self.vocab is not None and len(self.vocab) < v:
-            model = model.grow(v, corpus.vocab.origins(self.vocab))
-        if model.vocab_size != v:
-            expected = f"vocab_size must be the text's number of symbols, {v}. Received"
-            raise ValueError(f"{expected}: a model with vocab_size={model.vocab_size}")
-        width = model.config.get("hidden_size", 256)
-        chosen = recipe.choose_training(n, reading, device.type, width)
-        chosen |= {name: size for name, size in sizes.items() if size}
-        return corpus, model.to(device), chosen | {"precision": precision, "speed": speed}
+        corpus = read_corpus(text, level, self.vocab, self._grows, *data)
+        own: dict[str, Any] = {
+            "kind": self._kind,
+            "model_args": self._model_args,
+            "seed": self.seed,
+        }
+        own |= {"settings": self._settings, "device": self.device}
+        model, chosen = make_plan(corpus, self.model, self.vocab, **own, **length)
+        return corpus, model, chosen | {name: size for name, size in sizes.items() if size}
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and go on training to one file.
@@ -338,6 +336,7 @@ class TextGenerator(Speaker, Inspectable):
         self._trainer.learning_rate = value
 
     def _fitted(self) -> tuple[Vocab, LanguageModel]:
+        self._turnstile.check()
         if self.vocab is None or self.model is None:
             message = "This TextGenerator has learnt nothing yet"
             raise NotFittedError(

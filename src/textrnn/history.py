@@ -22,8 +22,8 @@ class History:
             of the products, and ``speed``: the tokens a second that an LSTM of 256 was measured
             to read on this machine, from which sizes were chosen for a time (0 where there was
             no need).
-        stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C) or
-            ``"callback"`` (something set ``stop_training``).
+        stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C),
+            ``"terminate"`` (SIGTERM) or ``"callback"`` (something set ``stop_training``).
 
     >>> history = History()
     >>> history.append(0, {"loss": 2.5, "val_loss": 2.4})

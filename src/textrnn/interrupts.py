@@ -1,16 +1,23 @@
-"""Ctrl-C while something long is running."""
+"""What may come in between while something long is running: signals, and other threads."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+SIGNALS = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
+"""The signals that end training, and what ``History.stopped_by`` says of each."""
+
 
 @contextmanager
-def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let a first Ctrl-C call ``stop``, and a second one interrupt at once.
+def on_interrupt(stop: Callable[[str], None]) -> Iterator[None]:
+    """Let a first Ctrl-C or SIGTERM call ``stop``, and a second one interrupt at once.
 
-    Signals can be caught in the main thread only; elsewhere nothing is changed.
+    Signals can be caught in the main thread only; elsewhere nothing is changed, and a signal
+    that is ignored stays so. The handlers that were there are put back in the end.
+
+    Args:
+        stop: gets the signal's name in ``SIGNALS``.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -19,13 +26,56 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
     def interrupt(signum: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        if asked and signum == signal.SIGINT:
             raise KeyboardInterrupt
+        if asked:
+            raise SystemExit(128 + signum)
         asked = True
-        stop()
+        stop(SIGNALS[signal.Signals(signum)])
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    caught = [signum for signum, handler in before.items() if handler not in (None, signal.SIG_IGN)]
     try:
+        for signum in caught:
+            signal.signal(signum, interrupt)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for signum in caught:
+            signal.signal(signum, before[signum])
+
+
+class Turnstile:
+    """Lets one training at a time have a thing, and keeps other threads off it meanwhile.
+
+    >>> turnstile = Turnstile("generator")
+    >>> with turnstile.taken():
+    ...     turnstile.check()  # the thread in training may go on using it
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._taken: dict[str, tuple[int, object]] = {}
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take it, or raise ``RuntimeError`` if it is in training already."""
+        mine = (threading.get_ident(), object())
+        if self._taken.setdefault("by", mine) is not mine:  # one step: no thread comes between
+            raise RuntimeError(
+                f"This {self.name} is being trained already; wait until that fit has ended, or "
+                f"train another one. Received: a second fit at the same time"
+            )
+        try:
+            yield
+        finally:
+            del self._taken["by"]
+
+    def check(self) -> None:
+        """Raise ``RuntimeError`` if another thread is training it."""
+        by = self._taken.get("by")
+        if by is not None and by[0] != threading.get_ident():
+            raise RuntimeError(
+                f"This {self.name} is being trained in another thread, and its weights change. "
+                "Wait until fit has ended, or use a saved copy: load_sampler(path). "
+                "Received: a call from a second thread"
+            )

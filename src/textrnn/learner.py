@@ -41,8 +41,8 @@ class Learner:
     >>> from textrnn import RNNModel
     >>> learner = Learner(RNNModel(5, hidden_size=8), Settings(), seed=0)
     >>> x = torch.zeros(2, 7, dtype=torch.int64)
-    >>> loss, state = learner.step(x, x)
-    >>> float(learner.step(x, x, state)[0]) < float(loss)
+    >>> losses = [float(learner.step(x, x)[0]) for _ in range(20)]
+    >>> losses[-1] < losses[0]
     True
     """
 
@@ -72,11 +72,16 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["peak"] *= ratio
 
+    @property
+    def rate(self) -> float:
+        """The last layer group's rate in the last step."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
     def set_rates(self, factor: float) -> float:
         """Set each layer group's rate to a factor of its peak; give the last group's."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        return float(self.optimizer.param_groups[-1]["lr"])
+        return self.rate
 
     def step(
         self, x: torch.Tensor, y: torch.Tensor, state: State = None, forward: Any = None
@@ -102,11 +107,10 @@ class Learner:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self.optimizer)
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        self.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         # In float16 the scaler refuses the step, without making us wait for the device.
-        if not self._scaler.is_enabled() and not bool(
-            (self.gradient_norm + loss.detach()).isfinite()
-        ):
+        waits = not self._scaler.is_enabled()
+        self.gradient_norm = clip(list(self.model.parameters()), limit, waits=waits)
+        if waits and not bool((self.gradient_norm + loss.detach()).isfinite()):
             return loss.detach() * math.nan, state
         self._scaler.step(self.optimizer)
         self._scaler.update()
@@ -127,6 +131,30 @@ class Learner:
                 for name, value in before.state.get(old_p, {}).items()
             }
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give everything that the next step depends on, for ``load_state_dict``."""
+        optimizer = self.optimizer.state_dict()
+        groups = [{"lr": g["lr"], "peak": g["peak"]} for g in self.optimizer.param_groups]
+        return {
+            "weights": dict(self.model.state_dict()),
+            "moments": {str(i): moments for i, moments in optimizer["state"].items()},
+            "rates": groups,
+            "generator": self.generator.get_state(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where a learner of an equal model was."""
+        self.model.load_state_dict(state["weights"])
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {int(i): moments for i, moments in state["moments"].items()}
+        self.optimizer.load_state_dict(optimizer)
+        for group, rates in zip(self.optimizer.param_groups, state["rates"], strict=True):
+            group.update(rates)
+        self.generator.set_state(state["generator"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(state["scaler"])
+
     @contextmanager
     def training(self) -> Iterator[None]:
         """Switch dropout on, drawing from this learner's generator, and off again."""
@@ -141,3 +169,39 @@ class Learner:
             self.model.eval()
             for layer in layers:
                 layer.generator = None
+
+
+def clip(parameters: list[nn.Parameter], limit: float, *, waits: bool) -> torch.Tensor:
+    """Scale the gradients down until their norm is at most ``limit`` (Pascanu et al. 2013).
+
+    Squares of gradients above 1e19 are too large for a float32, and clipping by a norm that is
+    infinite would make zeros of them: their norm is taken after division by the largest.
+
+    Args:
+        parameters: those with a gradient are looked at.
+        limit: above 0; infinite for no clipping.
+        waits: whether to wait for the device to see if the norm is infinite; without that such
+            gradients are not rescued.
+
+    Returns:
+        The norm before clipping. It is infinite or NaN, and the gradients are left alone, where
+        one of them is.
+
+    >>> p = nn.Parameter(torch.zeros(2))
+    >>> p.grad = torch.tensor([3e30, 4e30])
+    >>> f"{clip([p], 1.0, waits=True):.3g}", p.grad
+    ('5e+30', tensor([0.6000, 0.8000]))
+    """
+    try:
+        return nn.utils.clip_grad_norm_(parameters, limit, error_if_nonfinite=waits)
+    except RuntimeError:  # said before anything is changed
+        gradients = [p.grad for p in parameters if p.grad is not None]
+    largest = torch.stack([g.abs().max() for g in gradients]).max().double()
+    if not bool(largest.isfinite()) or math.isinf(limit):
+        return largest * math.inf
+    for g in gradients:
+        g.div_(largest)
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf)
+    for g in gradients:
+        g.mul_(limit / norm)
+    return largest * norm

@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import torch
 
@@ -32,6 +33,7 @@ class Clock:
         self._paused = 0.0  # seconds that validation took
         self._steps = 1
         self._done = 0
+        self._before = 0  # steps that were done before this clock began
         self._tokens = 0
 
     def start(self, steps: int) -> None:
@@ -50,7 +52,7 @@ class Clock:
             self._tokens += tokens
             self.speed = self._tokens / max(now - self._started - self._paused, 1e-9)
         if self._seconds is None:
-            progress = self._done / self._steps
+            progress = self.done / self._steps
         else:
             progress = (now - self._began) / (self._seconds - self._reserved(self._seconds))
         self.progress = min(1.0, max(self.progress, progress))
@@ -67,6 +69,21 @@ class Clock:
         """Note that validation took so long; the last one will take as long."""
         self._reserve = seconds
         self._paused += seconds
+
+    @property
+    def done(self) -> int:
+        """How many steps were made, before a backup that training went on from too."""
+        return self._before + self._done
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give how far training is, for a clock that goes on from there."""
+        spent = time.perf_counter() - self._began
+        return {"progress": self.progress, "done": self.done, "spent": spent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there: as many steps done, as much time spent."""
+        self.progress, self._before = state["progress"], state["done"]
+        self._began = time.perf_counter() - state["spent"]
 
 
 class Meter:
@@ -106,6 +123,17 @@ class Meter:
     def read(self) -> torch.Tensor:
         """Give the mean loss over the tokens so far."""
         return self.sum / max(self.tokens, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the sums so far."""
+        facts = {"tokens": self.tokens, "steps": self.steps}
+        return {"sum": self.sum, "norms": self.norms, **facts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on summing from there."""
+        self.sum, self.norms = (state[name].to(self.sum.device) for name in ("sum", "norms"))
+        self.tokens, self.steps = state["tokens"], state["steps"]
+        self.mean = float(self.read())
 
     def mean_gradient_norm(self) -> float:
         """Give the mean over the steps so far."""

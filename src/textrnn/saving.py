@@ -13,11 +13,13 @@ the old file or the new one.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +32,7 @@ from safetensors.numpy import save as to_bytes
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
 
 FORMAT = 1
+_HOUR, _DAY = 3600, 86_400  # seconds
 _MAX_HEADER = 100_000_000  # bytes, the limit that safetensors sets
 _DTYPES = {
     "F32": np.float32, "F64": np.float64, "I64": np.int64, "I32": np.int32, "I16": np.int16,
@@ -98,6 +101,20 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             f"Received: {str(path)!r}"
         )
     return header, tensors
+
+
+def check_folder(path: str | Path) -> None:
+    """Find out before a training, not after it, that its model cannot be saved there.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: ``path`` is a folder itself.
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no folder to save in", str(path.parent))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "A file cannot take the place of a folder", str(path))
 
 
 def _read_metadata(data: bytes, path: Path) -> dict[str, str]:
@@ -187,6 +204,7 @@ def _digest(data: bytes | NDArray[Any]) -> str:
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is complete and on the disk."""
     target = Path(os.path.realpath(path))
+    _clean(target.parent)
     temporary = target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -208,3 +226,28 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _clean(folder: Path) -> None:
+    """Remove temporary files that processes which are no more have left behind.
+
+    A process that cannot be seen from here may still be writing (in another container, on
+    another machine): a file is given an hour before its process is believed to be gone.
+    """
+    for temporary in folder.glob(".textrnn.*.tmp"):
+        with contextlib.suppress(OSError, ValueError):
+            age = time.time() - temporary.stat().st_mtime
+            if age > _DAY or (age > _HOUR and not _runs(int(temporary.name.split(".")[2]))):
+                temporary.unlink()
+
+
+def _runs(pid: int) -> bool:
+    if os.name != "posix":  # there, asking would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

@@ -7,28 +7,30 @@ generator of its own, so that nothing a callback does changes the course of trai
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from textrnn import distributed
 from textrnn.batching import ContiguousBatcher
-from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
+from textrnn.callbacks.backup import find_backup
+from textrnn.callbacks.base import Callback, CallbackList
 from textrnn.device import ids_on, sharing_cores
-from textrnn.errors import NonFiniteError, check_int, check_number
+from textrnn.errors import NonFiniteError
 from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
 from textrnn.interrupts import on_interrupt
 from textrnn.learner import Learner
-from textrnn.models.base import LanguageModel, State
+from textrnn.models.base import LanguageModel
 from textrnn.models.ngram import NGramModel
 from textrnn.optim import Settings
 from textrnn.progress import Clock, Meter
+from textrnn.run import Run, check_plan, identify
 
 _LOWER = 4.0  # what the rates are divided by when a step was refused
 
@@ -65,7 +67,7 @@ class Trainer:
         self.model, self.settings = model, settings or Settings()
         counts = isinstance(model, NGramModel)
         self.learner = None if counts else Learner(model, self.settings, seed=seed)
-        self._seeded = seed is not None
+        self._seed = seed
         self.stop_training = False
 
     @property
@@ -99,6 +101,7 @@ class Trainer:
         chars_per_token: tuple[float, float] = (1.0, 1.0),
         owner: Any = None,
         history: History | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> History:
         """Train, for a number of epochs or for a time.
 
@@ -119,6 +122,8 @@ class Trainer:
             owner: what callbacks see as ``self.model``, with the attributes of
                 ``callbacks.Trainable``; this trainer if None.
             history: where the measurements go; a new one if None.
+            facts: what else, besides the arguments here, must be the same for a training to go
+                on from a backup.
 
         Returns:
             What was measured. ``loss`` is the mean over the epoch, while the model learns.
@@ -127,6 +132,8 @@ class Trainer:
             NonFiniteError: a loss or gradient was infinite or NaN for the second time; the
                 weights are those before that step. The first time the step is refused, the
                 learning rate is divided by 4, and a warning says so.
+            ValueError: a backup is of another training.
+            torch.OutOfMemoryError: with the sizes, and what would need less.
         """
         check_plan(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
         clock = Clock(seconds, 0 if valid_ids is None else len(valid_ids))
@@ -136,8 +143,14 @@ class Trainer:
         steps = len(batcher) if batcher else 1
         hooks = CallbackList(callbacks, owner, epochs=epochs, steps=steps)
         learner, history = self.learner, History() if history is None else history
-        run = _Run(owner, clock, hooks, valid_ids, chars_per_token, history, stateful)
-        repeatable = self._seeded and seconds is None
+        backup = find_backup(callbacks)
+        plan: dict[str, Any] = {"batch_size": batch_size, "seq_len": seq_len, "epochs": epochs}
+        plan |= {"initial_epoch": initial_epoch, "stateful": stateful, "seed": self._seed}
+        run = Run(owner, clock, hooks, valid_ids, chars_per_token, history, stateful, backup)
+        if backup and learner:
+            plan |= {"precision": learner.precision, **(facts or {})}
+            run.identity = identify(self.model, self.settings, (ids, valid_ids), **plan)
+        repeatable = self._seed is not None and seconds is None
         adapts = learner is not None and learner.device.type == "cpu" and not repeatable
         mode = learner.training() if learner else nullcontext()
         with (
@@ -151,12 +164,19 @@ class Trainer:
             elif learner is not None and batcher is not None:
                 clock.start(steps * ((epochs or 0) - initial_epoch))
                 forward = distributed.wrap(self.model)
-                while not run.ended:
-                    self._epoch(learner, batcher, forward, run)
-        if run.interrupted:
-            history.stopped_by = "interrupt"
-        elif owner.stop_training:
-            history.stopped_by = "callback"
+                run.restore(learner, batcher)
+                try:
+                    while not run.ended:
+                        self._epoch(learner, batcher, forward, run)
+                except torch.OutOfMemoryError as error:
+                    raise torch.OutOfMemoryError(
+                        f"The device has too little memory for this model and batch ({error}). A "
+                        "smaller batch_size or seq_len needs less. "
+                        f"Received: batch_size={batch_size}, seq_len={seq_len}"
+                    ) from None
+        if backup and learner and run.stopped_by is None:
+            backup.finish()
+        history.stopped_by = run.stopped_by or ("callback" if owner.stop_training else None)
         return history
 
     def _batcher(
@@ -176,15 +196,20 @@ class Trainer:
         return batcher
 
     def _epoch(
-        self, learner: Learner, batcher: ContiguousBatcher, forward: nn.Module, run: "_Run"
+        self, learner: Learner, batcher: ContiguousBatcher, forward: nn.Module, run: Run
     ) -> None:
         """Go over the text once, or until the time is up or somebody stops it; validate."""
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
-        began = time.perf_counter()
         hooks.call("on_epoch_begin", epoch, {})
-        state: State = None
         meter = Meter(learner.device)
-        for k, (x, y) in enumerate(batcher):
+        state, seconds = run.restore_epoch(learner, meter)
+        began = time.perf_counter() - seconds
+        whole = False
+        for k, (x, y) in enumerate(batcher, batcher.state_dict()["batch"]):
+            stop = run.ended  # a signal that comes after this waits for the next batch
+            run.back_up(learner, (epoch, k), meter, state, time.perf_counter() - began)
+            if stop:
+                break
             hooks.call("on_train_batch_begin", k, {})
             rate = learner.set_rates(self.settings.factor(clock.progress))
             if run.enters_new_quarter() or not run.stateful:
@@ -204,20 +229,22 @@ class Trainer:
             if not math.isfinite(meter.latest) and not run.ended:
                 self._lower_rate(learner, run, f"epoch {epoch + 1}, batch {k + 1}", meter.latest)
                 state = None
-            if run.ended:
-                break
-        batcher.epoch = epoch + 1
+        else:
+            whole = True
         logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token[0])
         logs |= self._validate(run)
         logs |= {
             "gradient_norm": meter.mean_gradient_norm(),
-            "learning_rate": rate,
+            "learning_rate": learner.rate,
             "seconds": time.perf_counter() - began,
         }
         run.history.append(epoch, logs)
+        batcher.epoch = epoch + 1
         hooks.call("on_epoch_end", epoch, logs)
+        if whole:
+            run.back_up(learner, (epoch + 1, 0))
 
-    def _lower_rate(self, learner: Learner, run: "_Run", where: str, loss: float) -> None:
+    def _lower_rate(self, learner: Learner, run: Run, where: str, loss: float) -> None:
         """Answer the first step that was refused by a lower rate, and the second by an error."""
         refused = f"The loss or its gradient is not finite at {where}; the step was refused."
         peak = learner.learning_rate
@@ -230,7 +257,7 @@ class Trainer:
         advice = f"Training goes on with {learner.learning_rate:g}."
         warnings.warn(f"{refused} {advice} {received}", stacklevel=5)
 
-    def _validate(self, run: "_Run") -> dict[str, float]:
+    def _validate(self, run: Run) -> dict[str, float]:
         if run.valid_ids is None:
             return {}
         run.hooks.call("on_test_begin", {})
@@ -241,7 +268,7 @@ class Trainer:
         run.hooks.call("on_test_end", logs)
         return logs
 
-    def _count(self, model: NGramModel, ids: NDArray[Any], epoch: int, run: "_Run") -> None:
+    def _count(self, model: NGramModel, ids: NDArray[Any], epoch: int, run: Run) -> None:
         """Let a counting model count: one epoch, no batches, no training loss."""
         began = time.perf_counter()
         run.hooks.call("on_epoch_begin", epoch, {})
@@ -249,63 +276,3 @@ class Trainer:
         logs = self._validate(run) | {"seconds": time.perf_counter() - began}
         run.history.append(epoch, logs)
         run.hooks.call("on_epoch_end", epoch, logs)
-
-
-def check_plan(
-    epochs: int | None,
-    time_budget: float | None,
-    batch_size: int | None,
-    seq_len: int | None,
-    initial_epoch: int,
-    callbacks: object,
-) -> None:
-    """Refuse arguments of ``fit`` that cannot be meant, before anything is done."""
-    if (epochs is None) == (time_budget is None):
-        raise ValueError(
-            "Say either how many epochs to train or for how long, not both. "
-            f"Received: epochs={epochs!r}, time={time_budget!r}"
-        )
-    if epochs is None:
-        check_number("minutes", time_budget, "above 0", lambda t: t > 0)
-        check_int("initial_epoch", initial_epoch, 0)
-    else:
-        check_int("initial_epoch", initial_epoch, 0, check_int("epochs", epochs, 1) - 1)
-    for name, size in (("batch_size", batch_size), ("seq_len", seq_len)):
-        if size is not None:
-            check_int(name, size, 1)
-    check_callbacks(callbacks)
-
-
-@dataclass
-class _Run:
-    """What one call of ``fit`` carries along."""
-
-    owner: Any
-    clock: Clock
-    hooks: CallbackList
-    valid_ids: NDArray[Any] | None
-    chars_per_token: tuple[float, float]
-    history: History
-    stateful: bool
-    share_cores: Callable[[], None] = lambda: None
-    lowered: bool = False
-    interrupted: bool = False
-    quarter: int = 0
-
-    def interrupt(self) -> None:
-        """End training after the batch."""
-        self.interrupted = True
-
-    def enters_new_quarter(self) -> bool:
-        """Whether training has just begun its second, third or last quarter.
-
-        There the state starts afresh, as it does in each epoch: generation begins from no
-        state, and a training of one epoch or less would meet that at its first batch only.
-        """
-        before, self.quarter = self.quarter, int(4 * self.clock.progress)
-        return self.quarter != before
-
-    @property
-    def ended(self) -> bool:
-        """Whether training is over: done, interrupted, or stopped by a callback."""
-        return self.clock.progress >= 1 or self.interrupted or self.owner.stop_training

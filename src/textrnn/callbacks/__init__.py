@@ -1,5 +1,6 @@
 """What can be hung into training: hooks, and callbacks that use them."""
 
+from textrnn.callbacks.backup import BackupAndRestore
 from textrnn.callbacks.base import Callback, CallbackList, LambdaCallback
 from textrnn.callbacks.control import (
     EarlyStopping,
@@ -12,6 +13,7 @@ from textrnn.callbacks.report import CSVLogger, ProgressBar, SampleText
 from textrnn.callbacks.weights import KeepBestWeights, SwapEMAWeights
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -81,6 +81,16 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Run after validation; ``logs`` has ``val_loss`` and its kin."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a backup must remember of this callback; nothing as a rule.
+
+        It may hold None, numbers, strings and tensors, in dicts, lists and tuples.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave; called after ``on_train_begin``."""
+
 
 def check_callbacks(callbacks: object) -> None:
     """Raise ``TypeError`` unless this is a list (or another collection) of callbacks."""
@@ -104,6 +114,23 @@ class CallbackList:
         """Call one hook of every callback; ``args`` are the hook's own."""
         for callback in self.callbacks:
             getattr(callback, hook)(*args)
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Give what each callback wants to remember, by its class and number."""
+        return {name: callback.state_dict() for name, callback in self._named()}
+
+    def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
+        """Give each callback its own back; one that is new begins anew."""
+        for name, callback in self._named():
+            if states.get(name):
+                callback.load_state_dict(states[name])
+
+    def _named(self) -> Iterator[tuple[str, Callback]]:
+        seen: dict[str, int] = {}
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            seen[name] = number = seen.get(name, 0) + 1
+            yield f"{name} {number}", callback
 
     @contextmanager
     def training(self) -> Iterator[None]:

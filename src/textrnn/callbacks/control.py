@@ -1,12 +1,14 @@
 """Callbacks that steer training: when to stop, at what rate to learn, what to keep."""
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.errors import NonFiniteError, check_choice, check_int, check_number
+from textrnn.saving import check_folder
 
 
 class _Monitor:
@@ -95,6 +97,16 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what was best, and how long nothing was better."""
+        facts = {"best": self.monitor.best, "best_epoch": self.best_epoch, "waited": self._waited}
+        return {**facts, "weights": self._best_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on waiting."""
+        self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._waited, self._best_weights = state["waited"], state["weights"]
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Put the best weights back, if asked for."""
         if self._best_weights is not None:
@@ -105,6 +117,9 @@ class EarlyStopping(Callback):
 class ModelCheckpoint(Callback):
     """Saves the model after every epoch, or only when it got better.
 
+    A file that cannot be written, because the disk is full say, is a warning, and training goes
+    on; a folder that does not exist is an error before it begins.
+
     Args:
         filepath: where to; may name the epoch (from 1) and the logs, as in
             ``"model-{epoch:02d}-{val_loss:.2f}.safetensors"``.
@@ -113,9 +128,6 @@ class ModelCheckpoint(Callback):
         mode: ``"min"``, ``"max"`` or ``"auto"``.
         save_freq: ``"epoch"``, or a number of batches.
         initial_value_threshold: the value to be beaten at first.
-
-    Raises:
-        OSError: the file cannot be written; training ends with it.
     """
 
     def __init__(
@@ -135,6 +147,11 @@ class ModelCheckpoint(Callback):
         self._batches = 0
         self._epoch = 0
 
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """See that the folder exists."""
+        if "{" not in str(Path(self.filepath).parent):
+            check_folder(self.filepath)
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember the epoch, for the file's name."""
         self._epoch = epoch
@@ -150,6 +167,14 @@ class ModelCheckpoint(Callback):
         if self.save_freq == "epoch":
             self._save(logs or {})
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what was best."""
+        return {"best": self.monitor.best, "batches": self._batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.monitor.best, self._batches = state["best"], state["batches"]
+
     def _save(self, logs: Logs) -> None:
         if self.save_best_only and not self.monitor.improved(logs):
             return
@@ -160,7 +185,13 @@ class ModelCheckpoint(Callback):
                 f"`filepath` may name the epoch and what was measured ({', '.join(logs)}), as in "
                 f"'{{epoch:02d}}' ({error!r}). Received: {self.filepath!r}"
             ) from None
-        self.model.save(Path(path))
+        try:
+            self.model.save(Path(path))
+        except OSError as error:
+            warnings.warn(
+                f"The model could not be saved ({error}); training goes on. Received: {path!r}",
+                stacklevel=2,
+            )
 
 
 class ReduceLROnPlateau(Callback):
@@ -217,6 +248,15 @@ class ReduceLROnPlateau(Callback):
                 lowered = self.model.learning_rate * self.factor
                 self.model.learning_rate = max(lowered, self.min_lr)
                 self._waited, self._cooling = 0, self.cooldown
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what was best, and how long to wait."""
+        return {"best": self.monitor.best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on waiting."""
+        self.monitor.best = state["best"]
+        self._waited, self._cooling = state["waited"], state["cooling"]
 
 
 class LearningRateScheduler(Callback):

@@ -31,20 +31,33 @@ class CSVLogger(Callback):
         self.filename = Path(filename)
         self.separator = separator
         self.append = append
+        self._keep: int | None = None  # bytes of the file that stay; None for all
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Empty the file, unless it is to be continued."""
-        if not self.append:
-            self.filename.write_text("")
+        """See that the file can be written; it is emptied, or not, when there is a line."""
+        self.filename.open("a").close()
+        self._keep = None if self.append else 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a line, and the names of the columns above the first one."""
         row = {"epoch": epoch, **(logs or {})}
         with self.filename.open("a", newline="") as file:
+            if self._keep is not None:
+                file.seek(file.truncate(self._keep))
+                self._keep = None
             writer = csv.DictWriter(file, row, delimiter=self.separator)
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerow(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give how long the file is, so that no line is written twice."""
+        return {"bytes": self.filename.stat().st_size if self._keep is None else self._keep}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take away what was written after the backup."""
+        if self.filename.stat().st_size >= state["bytes"]:
+            self._keep = state["bytes"]
 
 
 class SampleText(Callback):

@@ -40,6 +40,16 @@ class KeepBestWeights(Callback):
             weights = self.model.model.state_dict()
             self._weights = {name: w.detach().clone() for name, w in weights.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give the best weights, and which epoch's they are."""
+        facts = {"lowest": self._lowest, "best_epoch": self.best_epoch, "last": self._last}
+        return {**facts, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._lowest, self.best_epoch = state["lowest"], state["best_epoch"]
+        self._last, self._weights = state["last"], state["weights"]
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Put them back."""
         if self.best_epoch is not None and self.best_epoch != self._last:
@@ -93,6 +103,16 @@ class SwapEMAWeights(Callback):
         """Leave the average in the model."""
         self._swap(True)
         self._average = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the average, and whether it is in the model at the moment."""
+        return {"average": self._average, "steps": self._steps, "swapped": self._swapped}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on averaging."""
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
+        self._steps, self._swapped = state["steps"], state["swapped"]
 
     def _swap(self, swapped: bool) -> None:
         if self._swapped != swapped:
