@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="makes training repeatable")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     train.add_argument("--sample", metavar="PROMPT", help="print a sample after each epoch")
+    train.add_argument(
+        "--backup",
+        metavar="FILE",
+        help="back training up once a minute, and go on from there when the command is run again",
+    )
     train.set_defaults(run=_train)
 
     generate = commands.add_parser("generate", help="write text with a saved model")
@@ -90,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--top-p", type=float)
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--repetition-penalty", type=float, default=1.0)
+    generate.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
+    generate.add_argument("--suppress-tokens", default="", metavar="SYMBOLS", help="never written")
+    generate.add_argument("--allowed-tokens", metavar="SYMBOLS", help="the only ones written")
     generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
     generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
     generate.add_argument("--seed", type=int, help="same seed, same text")
@@ -169,10 +178,13 @@ def _print_sample(text: str) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from textrnn.callbacks import SampleText
+    from textrnn.callbacks import BackupAndRestore, Callback, SampleText
     from textrnn.generator import TextGenerator
 
     check_folder(args.output)
+    callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
+    if args.backup is not None:
+        callbacks.append(BackupAndRestore(args.backup, timedelta(minutes=1)))
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -187,7 +199,7 @@ def _train(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         seq_len=args.seq_len,
         validation_split=args.validation_split,
-        callbacks=[] if args.sample is None else [SampleText(args.sample)],
+        callbacks=callbacks,
     )
     gen.save(args.output)
     print(f"Saved as {args.output}.", file=sys.stderr)
@@ -198,12 +210,22 @@ def _generate(args: argparse.Namespace) -> int:
     from textrnn.sampler import load_sampler
 
     prompt = _decode(sys.stdin.buffer.read()) if args.prompt == "-" else args.prompt
-    settings = {
-        name: getattr(args, name)
-        for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-    }
+    names = [
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "no_repeat_ngram_size",
+        "seed",
+    ]
+    settings = {name: getattr(args, name) for name in names}
     settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)
+    for name in ("suppress_tokens", "allowed_tokens"):
+        if symbols := getattr(args, name):  # at level "word" with spaces between
+            words = sampler.vocab.level == "word"
+            settings[name] = symbols.split(" ") if words else list(symbols)
     if args.num_return_sequences != 1:
         n = args.num_return_sequences
         texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)

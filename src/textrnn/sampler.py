@@ -210,6 +210,11 @@ def read_model(
 ) -> tuple[dict[str, Any], Vocab, History, dict[str, NDArray[Any]]]:
     """Read a model file: its header with the keys a model needs, and what that describes."""
     header, tensors = saving.load(path)
+    if "backup" in header:
+        raise UnsupportedFormatError(
+            "This is a backup of a training, not a model: call fit with BackupAndRestore again to "
+            f"go on from it. Received: {str(path)!r}"
+        )
     try:
         kind, config, vocab = header["kind"], header["model"], Vocab.from_config(header["vocab"])
         history = History.from_config(header["history"]) if "history" in header else History()

@@ -1,0 +1,143 @@
+"""Several threads and processes with one thing: rows 72 to 81 of the fault table."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from textrnn import LambdaCallback, TextGenerator, load_sampler
+from textrnn.datasets import load_human_numbers
+from textrnn.models import GRUModel
+
+pytestmark = pytest.mark.faults
+
+TEXT = load_human_numbers(1, 150)
+FIT = {"epochs": 2, "batch_size": 4, "seq_len": 24, "verbose": 0}
+THREADS, ROUNDS = 8, 50
+
+
+class Own(GRUModel):
+    """A model class of a user's own, which is stepped through its torch module."""
+
+
+@pytest.fixture(scope="module")
+def gen():
+    """A small generator."""
+    gen = TextGenerator(hidden_size=16, seed=0)
+    gen.fit(TEXT, **FIT)
+    return gen
+
+
+@pytest.fixture
+def impatient():
+    """Let Python change threads after a microsecond."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("what", ["Sampler", "TextGenerator", "a model of one's own"])
+def test_72_threads_write_what_one_would_write(gen, tmp_path, impatient, what):
+    """Eight threads, fifty rounds, all at once: the texts of the serial run."""
+    if what == "Sampler":
+        gen.save(tmp_path / "m")
+        writer = load_sampler(tmp_path / "m")
+    elif what == "TextGenerator":
+        writer = gen
+    else:
+        writer = TextGenerator(Own(len(gen.vocab), hidden_size=8), seed=0)
+        writer.fit(TEXT, **FIT)
+    rounds = ROUNDS if what != "a model of one's own" else 5
+    settings = [{"seed": i, "temperature": 0.5 + i / 8, "top_k": 3 + i} for i in range(THREADS)]
+    expected = [writer.generate("one ", 12, **setting) for setting in settings]
+    barrier = threading.Barrier(THREADS)
+
+    def write(i):
+        texts = []
+        for _ in range(rounds):
+            barrier.wait(timeout=60)
+            texts.append(writer.generate("one ", 12, **settings[i]))
+        return texts
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for i, texts in enumerate(pool.map(write, range(THREADS))):
+            assert texts == [expected[i]] * rounds
+
+
+def during_fit(gen, action):
+    """Call an action in another thread while a generator is in training; give what it raised."""
+    raised = []
+
+    def attempt():
+        try:
+            action()
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    def once(batch, logs):
+        if batch == 2:
+            thread = threading.Thread(target=attempt)
+            thread.start()
+            thread.join()
+
+    gen.fit(TEXT, callbacks=[LambdaCallback(on_train_batch_end=once)], **FIT)
+    return raised
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda gen: gen.generate("", 5),
+        lambda gen: next(gen.stream("", 5)),
+        lambda gen: gen.evaluate(TEXT[:99]),
+        lambda gen: gen.save("nowhere"),
+        lambda gen: gen.lr_find(TEXT),
+        lambda gen: gen.score("one"),
+    ],
+    ids=["generate", "stream", "evaluate", "save", "lr_find", "score"],
+)
+def test_73_using_a_generator_that_another_thread_trains(call):
+    """An error that says what to do, and a training that ends as it would have."""
+    weights = []
+    for action in (lambda gen: None, call):
+        gen = TextGenerator(hidden_size=8, dropout=0.2, seed=0)
+        raised = during_fit(gen, lambda action=action, gen=gen: action(gen))
+        weights.append([p.tolist() for p in gen.model.parameters()])
+    assert len(raised) == 2  # in each of two epochs
+    assert all("in another thread" in text and "load_sampler" in text for text in raised)
+    assert weights[0] == weights[1]
+    assert len(gen.generate("", 5)) == 5
+
+
+def test_74_two_fits_at_once():
+    """The second one is an error at once, in another thread and in a callback; later it works."""
+    gen = TextGenerator(hidden_size=8, seed=0)
+    raised = during_fit(gen, lambda: gen.fit(TEXT, **FIT))
+    assert len(raised) == 2
+    assert "being trained already" in raised[0]
+    inner = LambdaCallback(on_epoch_end=lambda epoch, logs: gen.fit(TEXT, **FIT))
+    with pytest.raises(RuntimeError, match=r"being trained already.*Received: a second fit"):
+        gen.fit(TEXT, callbacks=[inner], **FIT)
+    assert len(gen.fit(TEXT, **FIT)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_77_writing_after_a_fork(gen, tmp_path):
+    """A child of a process that has imported torch writes the same text."""
+    gen.save(tmp_path / "m")
+    expected = [x.generate("one ", 30, seed=1) for x in (gen, load_sampler(tmp_path / "m"))]
+    for writer, text in zip((gen, load_sampler(tmp_path / "m")), expected, strict=True):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, writer.generate("one ", 30, seed=1).encode())
+            os._exit(0)
+        os.close(writing)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert os.read(reading, 1000).decode() == text
+        os.close(reading)

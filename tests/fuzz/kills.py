@@ -1,0 +1,125 @@
+"""Kill processes with SIGKILL while they save and while they train, and look what is left.
+
+    python tests/fuzz/kills.py [--saves 50] [--trainings 20] [--seed 0]
+
+Saves: a process saves a 4 MB model again and again and is killed at a random moment; the file
+must load, and be one that was saved. Trainings: a process trains with ``BackupAndRestore`` and is
+killed at a random moment, half of the time twice; started again, it must end with the weights of a
+training that was never killed, to the last bit. Exit status 1 if one did not. The tests run it with
+small numbers.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from textrnn import saving
+
+SAVE = """
+import sys
+import numpy as np
+from textrnn import saving
+print("ready", flush=True)
+for n in range(1_000_000):
+    saving.save(sys.argv[1], {"n": n}, {"w": np.full(1_000_000, n, np.float32)})
+"""
+
+
+def train(backup: str) -> None:
+    """Train a small model, and say each step and in the end what the weights are."""
+    import torch
+
+    from textrnn import BackupAndRestore, LambdaCallback, TextGenerator
+    from textrnn.datasets import load_human_numbers
+
+    torch.set_num_threads(1)
+    gen = TextGenerator(hidden_size=32, num_layers=2, dropout=0.3, weight_drop=0.2, seed=0)
+    tell = LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
+    callbacks = [tell, BackupAndRestore(backup, 3)]
+    size = {"batch_size": 8, "seq_len": 32}
+    history = gen.fit(load_human_numbers(1, 900), epochs=3, verbose=0, callbacks=callbacks, **size)
+    digest = hashlib.sha256()
+    for tensor in gen.model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    print("end", digest.hexdigest(), history.history["val_loss"], flush=True)
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    """Start a process whose lines can be read."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+
+
+def kill_saves(number: int, chance: random.Random, folder: Path) -> int:
+    """Kill processes that save; give how many files did not load."""
+    path, bad, torn = folder / "model.safetensors", 0, 0
+    for _ in range(number):
+        process = start("-c", SAVE, str(path))
+        process.stdout.readline()
+        while not path.exists():
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        torn += len(list(folder.glob(".textrnn.*.tmp")))
+        for temporary in folder.glob(".textrnn.*.tmp"):
+            temporary.unlink()
+        header, tensors = saving.load(path)
+        bad += not (tensors["w"] == header["n"]).all()
+    print(f"saves: {number} kills, {torn} of them in the middle of a file, {bad} files not whole")
+    return bad
+
+
+def kill_trainings(number: int, chance: random.Random, folder: Path) -> int:
+    """Kill processes that train; give how many ended otherwise than one that was not killed."""
+
+    def lines(backup: Path, kill_after: float | None) -> list[str]:
+        process = start(__file__, "--train", str(backup))
+        if kill_after is None:
+            return process.communicate()[0].splitlines()
+        for _ in range(int(kill_after)):
+            process.stdout.readline()
+        time.sleep(kill_after % 1 * 0.02)
+        process.kill()
+        process.communicate()
+        return []
+
+    whole = lines(folder / "whole", None)
+    steps, bad, kills = whole.count("step"), 0, 0
+    for n in range(number):
+        backup = folder / f"backup{n}"
+        for _ in range(1 + n % 2):
+            lines(backup, chance.uniform(0, steps / (1 + n % 2)))
+            kills += 1
+        bad += lines(backup, None)[-1] != whole[-1]
+    print(f"trainings of {steps} steps: {kills} kills, {number} finishes, {bad} not bit-equal")
+    return bad
+
+
+def main() -> int:
+    """Kill as many as asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--saves", type=int, default=50)
+    parser.add_argument("--trainings", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train", help=argparse.SUPPRESS)  # what a child process does
+    args = parser.parse_args()
+    if args.train:
+        train(args.train)
+        return 0
+    chance = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        bad = kill_saves(args.saves, chance, Path(folder)) if args.saves else 0
+        bad += kill_trainings(args.trainings, chance, Path(folder)) if args.trainings else 0
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
