@@ -27,7 +27,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from safetensors.numpy import save as to_bytes
 
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
 
@@ -55,7 +54,9 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         TypeError: an array is of another type.
         ValueError: the header holds something that JSON cannot.
     """
-    arrays = {name: _little_endian(name, array) for name, array in tensors.items()}
+    arrays = {name: _little_endian(name, tensors[name]) for name in tensors}
+    # Large items first, so that all are aligned.
+    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))
     try:
         text = json.dumps(header, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
@@ -66,9 +67,18 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         "header": text,
         "digests": json.dumps({"header": _digest(text.encode()), "tensors": digests}),
     }
-    data = _in_order(to_bytes(arrays, metadata=metadata))
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        dtype = next(code for code, known in _DTYPES.items() if array.dtype == known)
+        entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
+    head = json.dumps(entries, sort_keys=True).encode()
+    head += b" " * (-len(head) % 8)
     with _replacing(Path(path)) as file:
-        file.write(data)
+        file.write(len(head).to_bytes(8, "little") + head)
+        for array in arrays.values():
+            file.write(_bytes_of(array))
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -172,14 +182,6 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def _in_order(data: bytes) -> bytes:
-    """Sort the keys of a safetensors header, whose order is random: same model, same bytes."""
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[end:]
-
-
 def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
     array = np.asarray(array)
     if array.dtype.newbyteorder("=") not in map(np.dtype, _DTYPES.values()):
@@ -196,8 +198,13 @@ def _digest(data: bytes | NDArray[Any]) -> str:
     if isinstance(data, bytes):
         return hashlib.sha256(data).hexdigest()
     digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
-    digest.update(data.reshape(-1).view(np.uint8).data)
+    digest.update(_bytes_of(data))
     return digest.hexdigest()
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    """Give an array's bytes without copying them."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 @contextlib.contextmanager
