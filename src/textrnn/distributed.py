@@ -36,3 +36,20 @@ def mean(value: torch.Tensor) -> torch.Tensor:
         torch.distributed.all_reduce(value)
         value = value / world_size
     return value
+
+
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """Say whether a flag is set in any process; all of them get the same answer.
+
+    Args:
+        flag: this process's.
+        device: where its model is.
+
+    >>> anywhere(True, torch.device("cpu"))
+    True
+    """
+    if rank_and_world_size()[1] == 1:
+        return flag
+    flags = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+    return bool(flags)

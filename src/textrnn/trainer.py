@@ -163,10 +163,10 @@ class Trainer:
                 self._count(self.model, ids, initial_epoch, run)
             elif learner is not None and batcher is not None:
                 clock.start(steps * ((epochs or 0) - initial_epoch))
-                forward = distributed.wrap(self.model)
                 run.restore(learner, batcher)
+                forward = distributed.wrap(self.model)
                 try:
-                    while not run.ended:
+                    while not distributed.anywhere(run.ended, learner.device):
                         self._epoch(learner, batcher, forward, run)
                 except torch.OutOfMemoryError as error:
                     raise torch.OutOfMemoryError(
@@ -206,9 +206,12 @@ class Trainer:
         began = time.perf_counter() - seconds
         whole = False
         for k, (x, y) in enumerate(batcher, batcher.state_dict()["batch"]):
-            stop = run.ended  # a signal that comes after this waits for the next batch
+            # A signal that comes after this waits for the next batch; in several processes
+            # all of them must end with the same one.
+            stop = distributed.anywhere(run.ended, learner.device)
             run.back_up(learner, (epoch, k), meter, state, time.perf_counter() - began)
             if stop:
+                run.stopped_by = run.stopped_by or (None if run.ended else "interrupt")
                 break
             hooks.call("on_train_batch_begin", k, {})
             rate = learner.set_rates(self.settings.factor(clock.progress))

@@ -1,13 +1,15 @@
 """Several threads and processes with one thing: rows 72 to 81 of the fault table."""
 
+import json
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from textrnn import LambdaCallback, TextGenerator, load_sampler
+from textrnn import BackupAndRestore, LambdaCallback, TextGenerator, load_sampler
 from textrnn.datasets import load_human_numbers
 from textrnn.models import GRUModel
 
@@ -141,3 +143,71 @@ def test_77_writing_after_a_fork(gen, tmp_path):
         assert status == 0
         assert os.read(reading, 1000).decode() == text
         os.close(reading)
+
+
+WORKER = """
+import json, os, signal, sys
+import numpy as np
+import torch
+from textrnn import LambdaCallback, Trainer
+from textrnn.models import build
+
+rank, folder, what = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group(
+    "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+)
+steps = []
+
+def act(batch, logs):
+    steps.append(batch)
+    if rank == 1 and len(steps) == 3:
+        os._exit(7) if what == "dies" else signal.raise_signal(signal.SIGTERM)
+
+ids = np.random.default_rng(0).integers(7, size=4000)
+model = build("gru", 7, {"hidden_size": 8}, seed=0)
+callbacks = [LambdaCallback(on_train_batch_end=act)]
+sizes = {"batch_size": 4, "seq_len": 16, "callbacks": callbacks}
+history = Trainer(model, seed=0).fit(ids, ids[:50], epochs=2, **sizes)
+print(json.dumps([len(steps), history.stopped_by, float(model.head.weight.sum())]))
+"""
+
+
+def two_processes(folder, what):
+    """Run two processes on one training; give their exit statuses and what they print."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "env": env}
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(folder), what], **pipes)
+        for rank in (0, 1)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    return [worker.returncode for worker in workers], outputs
+
+
+def test_79_a_process_that_dies(tmp_path):
+    """The others end with an error, too, instead of waiting for ever."""
+    statuses, _ = two_processes(tmp_path, "dies")
+    assert statuses[1] == 7
+    assert statuses[0] not in (0, None)
+
+
+def test_80_a_signal_to_one_of_several_processes(tmp_path):
+    """All of them end after the same batch, in order, with the same weights."""
+    statuses, outputs = two_processes(tmp_path, "is told")
+    assert statuses == [0, 0]
+    first, second = map(json.loads, outputs)
+    assert first[0] == second[0] < 20
+    assert {first[1], second[1]} == {"interrupt", "terminate"}
+    assert first[2] == second[2]
+
+
+def test_81_a_backup_is_of_one_process(tmp_path, monkeypatch):
+    """Each of several would need one of its own: it is refused, never silently wrong."""
+    monkeypatch.setattr("textrnn.distributed.rank_and_world_size", lambda: (0, 2))
+    gen = TextGenerator(hidden_size=8, seed=0)
+    with pytest.raises(ValueError, match=r"works with one process\. Received: several"):
+        gen.fit(TEXT, callbacks=[BackupAndRestore(tmp_path / "b")], **FIT)
