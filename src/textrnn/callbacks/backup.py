@@ -144,8 +144,13 @@ class BackupAndRestore(Callback):
         found = self.read()
         if found is None:
             return None
-        header = found[0]
-        return {**header["backup"], **header["history"]["params"]}
+        try:
+            return {**found[0]["backup"], **found[0]["history"]["params"]}
+        except (KeyError, TypeError) as error:
+            raise CorruptModelError(
+                f"The backup's header does not say what was chosen ({error!r:.100}). "
+                f"Received: {str(self.path)!r}"
+            ) from None
 
     def finish(self) -> None:
         """Delete the backups of a training that has come to its end."""
