@@ -41,7 +41,8 @@ class Stepper(ABC):
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})
-        self._prepare(config, tensors)
+        with np.errstate(over="ignore", invalid="ignore"):  # of finite, but absurd weights
+            self._prepare(config, tensors)
 
     @classmethod
     @abstractmethod
