@@ -51,7 +51,10 @@ class Original:
 
     def is_in(self, path):
         """Say whether a file holds what this one does."""
-        header, tensors = saving.load(path)
+        try:
+            header, tensors = saving.load(path)
+        except TextRNNError:
+            return False
         return (header, described(tensors)) == (self.loaded[0], described(self.loaded[1]))
 
 
@@ -300,10 +303,12 @@ def run(files, seed, path, say=None):
     """
     rng, sound = random.Random(seed), originals()
     table, worst = Counter(), 0.0
+    load_generator(DATA / "0.1.0-lstm.safetensors")  # what is imported once is imported now
     for i in range(files):
         file, other = rng.choice(sound), rng.choice(sound)
         forged = rng.random() < 0.5
         damage = rng.choice(FORGERY if forged else DAMAGE)
+        path.unlink(missing_ok=True)  # some file systems wait for the disk if it is overwritten
         path.write_bytes(damage(rng, file, other))
         began = time.perf_counter()
         result = outcome(load_sampler, path)
