@@ -139,7 +139,9 @@ def _read_head(file: BufferedReader, path: Path) -> tuple[dict[str, Any], int]:
     Also say how many bytes follow it. A file of another kind is not read further than its
     beginning, however large it is.
     """
-    size, begin = os.fstat(file.fileno()).st_size, file.read(9)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    begin = file.read(9)
     length = int.from_bytes(begin[:8], "little")
     if size < 10 or begin[8:] != b"{":
         raise UnsupportedFormatError(

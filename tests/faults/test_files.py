@@ -24,7 +24,7 @@ from textrnn import TextGenerator, load_sampler, saving
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import CorruptModelError, FileFormatError, UnsupportedFormatError
 from textrnn.models import MODELS, WindowMLPModel
-from textrnn.models.base import to_arrays
+from textrnn.models.base import rebuild, to_arrays
 from textrnn.vocab import Vocab
 
 pytestmark = pytest.mark.faults
@@ -362,6 +362,15 @@ def test_41_nesting_that_is_just_possible(path, rnn, load, key, levels):
         return  # which it does not look at
     with pytest.raises(CorruptModelError, match="Received: "):
         load(path)
+
+
+def test_41_a_config_too_deep_for_a_message():
+    """It is refused by a message that leaves it out."""
+    deep = []
+    for _ in range(10_000):
+        deep = [deep]
+    with pytest.raises(CorruptModelError, match="RNNModel cannot be built with the file's config"):
+        rebuild(MODELS["rnn"], {"vocab_size": 5, "dropout": deep}, {})
 
 
 @pytest.mark.parametrize("surrogate", ["\ud800", "\\ud800"])

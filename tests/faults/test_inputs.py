@@ -95,6 +95,7 @@ def test_02_text_shorter_than_a_batch(length):
         batcher = ContiguousBatcher(ids, batch_size=b, seq_len=t)
     used = f"using batch_size={batcher.batch_size} and seq_len={batcher.seq_len}"
     assert [used in str(w.message) for w in caught] == [True] * (length < b * t + 1)
+    assert batcher.seq_len == min(t, length - 1)  # the batch is what shrinks first
     batches = list(batcher)
     assert batches
     assert all((y == x + 1).all() for x, y in batches)
