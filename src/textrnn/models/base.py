@@ -231,9 +231,11 @@ def rebuild(
             model = cls(**config)
     except Exception as error:  # a class of a user's own may raise any
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        # reprlib, because a value may be too deep or too long to be written out
+        values = ", ".join(f"{name!r}: {reprlib.repr(value)}" for name, value in config.items())
         raise CorruptModelError(
             f"{cls.__name__} cannot be built with the file's config ({reason:.200}). "
-            f"Received: {reprlib.repr(config)}"  # short, however deep or long the config is
+            f"Received: {{{values:.200}}}"
         ) from error
     restore(model, tensors)
     return model
