@@ -213,6 +213,8 @@ def test_a_config_of_another_size_is_refused(kind, key, tokens):
         ("starts", lambda a: np.concatenate([a[:1], a[2:3], a[1:2], a[3:]])),
         ("starts", lambda a: np.concatenate([a[:1], a[:1], a[2:]])),
         ("starts", lambda a: np.concatenate([a[:-1], a[-1:] + 1])),
+        # differences that overflow look as if they grew
+        ("starts", lambda a: np.concatenate([a[:1], [2**63 - 1, -(2**63), -1], a[4:]])),
         ("contexts", lambda a: a[::-1]),
         ("contexts", lambda a: np.concatenate([a[:1], a[:1], a[2:]])),
         ("contexts", lambda a: a[:-1]),

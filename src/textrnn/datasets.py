@@ -4,6 +4,7 @@
 sha256 and keeps it in a cache.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,9 +93,12 @@ def split(
     train, valid = (tokens[:cut], tokens[cut:]) if validation is None else (tokens, validation)
     wanted = validation_split > 0 or validation is not None
     if len(train) < 2 or (wanted and len(valid) < 2):
+        n, choice = len(tokens), ""
+        if validation is None and n >= 4:
+            choice = f" from {2 / n:.3g} to {math.floor(1000 * (1 - 2 / n)) / 1000}"
         raise DataError(
             "Training and validation need at least 2 tokens each; choose another "
-            "`validation_split` (0 is none), or a longer text. "
+            f"`validation_split`{choice} (0 is none), or a longer text. "
             f"Received: {len(train)} tokens for training, {len(valid)} for validation"
         )
     return train, valid

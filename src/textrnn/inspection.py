@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.datasets import Text, read_text
-from textrnn.errors import UnknownTokenError, check_int
+from textrnn.errors import UnknownTokenError, check_int, named_arguments
 from textrnn.evaluation import evaluate, surprisals
 from textrnn.history import new_axes
 from textrnn.models.base import LanguageModel, describe
@@ -111,6 +111,7 @@ class Inspectable(ABC):
         """Let ``fit`` change all layer groups again: ``freeze_to(0)``."""
         self.freeze_to(0)
 
+    @named_arguments
     def embeddings(self, n_components: int | None = None) -> NDArray[np.float32]:
         """Give the vectors that the model has for its symbols, row i for ``vocab.itos[i]``.
 
@@ -135,6 +136,7 @@ class Inspectable(ABC):
         check_int("n_components", n_components, 1, min(vectors.shape))
         return pca(vectors, n_components)
 
+    @named_arguments
     def plot_embeddings(
         self, symbols: Iterable[str] | None = None, ax: "Axes | None" = None
     ) -> "Axes":

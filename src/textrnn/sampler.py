@@ -18,6 +18,7 @@ from textrnn.errors import (
 )
 from textrnn.history import History
 from textrnn.stepping import STEPPERS
+from textrnn.stepping.base import check_layout
 from textrnn.vocab import Vocab
 from textrnn.writing import Steps, TextState, Writer, read
 
@@ -188,43 +189,62 @@ def load_sampler(path: str | Path) -> Sampler:
             "TextGenerator.load(path, model_class=...) can read it. "
             f"Received: {str(path)!r}"
         )
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise CorruptModelError(
-                f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
-                f"be used. Received: {str(path)!r}"
-            )
     try:
         stepper = STEPPERS[kind](header["model"], tensors)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        if isinstance(error, CorruptModelError):
-            raise
-        raise CorruptModelError(
-            f"The file's model config cannot be used ({error!r}). Received: {str(path)!r}"
-        ) from None
+    except _WRONG as error:
+        raise _unusable(error, path) from None
     return Sampler(vocab, stepper, header)
 
 
 def read_model(
     path: str | Path,
 ) -> tuple[dict[str, Any], Vocab, History, dict[str, NDArray[Any]]]:
-    """Read a model file: its header with the keys a model needs, and what that describes."""
-    header, tensors = saving.load(path)
-    if "backup" in header:
-        raise UnsupportedFormatError(
-            "This is a backup of a training, not a model: call fit with BackupAndRestore again to "
-            f"go on from it. Received: {str(path)!r}"
-        )
-    try:
-        kind, config, vocab = header["kind"], header["model"], Vocab.from_config(header["vocab"])
-        history = History.from_config(header["history"]) if "history" in header else History()
-        if not isinstance(kind, str) or config["vocab_size"] != len(vocab):
-            raise VocabError(f"{len(vocab)} symbols for a {kind} model {config}")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CorruptModelError(
-            f"The file's header does not describe a model ({error!r:.200}). Received: {str(path)!r}"
-        ) from None
+    """Read a model file: its header with the keys a model needs, and what that describes.
+
+    The tensors are read only once the header is known to describe a model that has them.
+    """
+    with Path(path).open("rb") as file:
+        reader = saving.Reader(file, path)
+        header = reader.header
+        if "backup" in header:
+            raise UnsupportedFormatError(
+                "This is a backup of a training, not a model: call fit with BackupAndRestore "
+                f"again to go on from it. Received: {str(path)!r}"
+            )
+        try:
+            kind, config = header["kind"], header["model"]
+            vocab = Vocab.from_config(header["vocab"])
+            history = History.from_config(header["history"]) if "history" in header else History()
+            if not isinstance(kind, str) or config["vocab_size"] != len(vocab):
+                raise VocabError(f"{len(vocab)} symbols for a {kind} model {config}")
+        except _WRONG as error:
+            message = f"The file's header does not describe a model ({error!r:.200})"
+            raise CorruptModelError(f"{message}. Received: {str(path)!r}") from None
+        if kind in STEPPERS:
+            try:
+                check_layout(STEPPERS[kind].layout(config), reader.layout)
+            except _WRONG as error:
+                raise _unusable(error, path) from None
+        tensors = reader.tensors()
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise CorruptModelError(
+                f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
+                f"be used. Received: {str(path)!r}"
+            )
     return header, vocab, history, tensors
+
+
+# What Python says to a header that holds other things than it should.
+_WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def _unusable(error: Exception, path: str | Path) -> CorruptModelError:
+    if isinstance(error, CorruptModelError):
+        return error
+    return CorruptModelError(
+        f"The file's model config cannot be used ({error!r:.200}). Received: {str(path)!r}"
+    )
 
 
 def _chain(head: str, pieces: Iterator[str]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from textrnn.errors import check_int, check_number
 
-_COLDEST = 1e-250  # a temperature that divides any float32 without overflow, and is greedy
+_FARTHEST = 1e50  # from 0 that a penalty may bring a logit: beyond any float32
+_COLDEST = 1e-250  # a temperature that divides any such logit without overflow, and is greedy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +214,8 @@ class Past:
             seen = sorted(self._seen)
             values = logits[seen]
             with np.errstate(over="ignore"):
-                logits[seen] = np.where(values > 0, values / self._penalty, values * self._penalty)
+                far = np.where(values > 0, values / self._penalty, values * self._penalty)
+            logits[seen] = np.where(values > -np.inf, far.clip(-_FARTHEST, _FARTHEST), values)
         if self._size is not None:
             logits[list(self._followers.get(self._last, ()))] = -np.inf
 

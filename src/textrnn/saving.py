@@ -16,16 +16,17 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
@@ -39,6 +40,7 @@ _DTYPES = {
 }  # fmt: skip
 
 Tensors = Mapping[str, NDArray[Any]]
+Layout = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 
 def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
@@ -92,25 +94,56 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         CorruptModelError: it is damaged: cut short, changed, or contradicting itself.
         OSError: it cannot be read.
     """
-    path = Path(path)
-    data = path.read_bytes()
-    metadata = _read_metadata(data, path)
-    header = _parse(metadata["header"], path)
-    digests = _parse(metadata["digests"], path)
-    try:
-        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-        tensors = {name: _to_array(entry) for name, entry in entries}
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise CorruptModelError(
-            f"The file's tensors cannot be read ({error}); it is damaged. Received: {str(path)!r}"
-        ) from None
-    found = {name: _digest(array) for name, array in tensors.items()}
-    if digests != {"header": _digest(metadata["header"].encode()), "tensors": found}:
-        raise CorruptModelError(
+    with Path(path).open("rb") as file:
+        reader = Reader(file, path)
+        return reader.header, reader.tensors()
+
+
+class Reader:
+    """Reads a file that ``save`` wrote: the header at once, the tensors when they are asked for.
+
+    So who knows what the header implies can compare before the tensors take any memory.
+
+    Args:
+        file: opened for reading bytes, and open until the tensors are read.
+        path: what messages call it.
+
+    Attributes:
+        header: what was saved.
+        layout: name to shape and dtype of each tensor.
+
+    Raises:
+        UnsupportedFormatError, CorruptModelError, OSError: as ``load``.
+    """
+
+    def __init__(self, file: BufferedReader, path: str | Path) -> None:
+        self._file, self._path = file, Path(path)
+        head, room = _read_head(file, self._path)
+        metadata = _check_metadata(head.pop("__metadata__", None), self._path)
+        digests = _parse(metadata["digests"], self._path)
+        if digests.get("header") != _digest(metadata["header"].encode(errors="surrogatepass")):
+            raise self._changed()
+        self.header = _parse(metadata["header"], self._path)
+        self.layout = _read_layout(head, room, self._path)
+        self._digests = digests.get("tensors", {})
+        if not isinstance(self._digests, dict) or self._digests.keys() != self.layout.keys():
+            raise self._changed()
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Read the tensors, once, and compare each with its checksum."""
+        tensors = {}
+        for name, (shape, dtype) in self.layout.items():
+            tensors[name] = array = np.empty(shape, dtype)
+            read = self._file.readinto(array.reshape(-1).view(np.uint8).data)
+            if read != array.nbytes or _digest(array) != self._digests[name]:
+                raise self._changed()
+        return tensors
+
+    def _changed(self) -> CorruptModelError:
+        return CorruptModelError(
             "The file does not hold what was saved: a checksum differs. Restore it from a copy. "
-            f"Received: {str(path)!r}"
+            f"Received: {str(self._path)!r}"
         )
-    return header, tensors
 
 
 def check_folder(path: str | Path) -> None:
@@ -127,21 +160,30 @@ def check_folder(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "A file cannot take the place of a folder", str(path))
 
 
-def _read_metadata(data: bytes, path: Path) -> dict[str, str]:
-    """Parse the safetensors header ourselves: its own reader takes duplicate keys."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 10 or data[8:9] != b"{":
+def _read_head(file: BufferedReader, path: Path) -> tuple[dict[str, Any], int]:
+    """Parse the safetensors header ourselves (its own reader takes duplicate keys).
+
+    Also say how many bytes follow it. A file of another kind is not read further than its
+    beginning, however large it is.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    begin = file.read(9)
+    length = int.from_bytes(begin[:8], "little")
+    if size < 10 or begin[8:] != b"{":
         raise UnsupportedFormatError(
             "This is not a textrnn model file: it does not begin as a safetensors file does. "
-            f"Received: {str(path)!r}, {len(data)} bytes, beginning with {data[:8]!r}"
+            f"Received: {str(path)!r}, {size} bytes, beginning with {begin[:8]!r}"
         )
-    if length > min(_MAX_HEADER, len(data) - 8):
+    if length > min(_MAX_HEADER, size - 8):
         raise CorruptModelError(
-            f"The file says that its header has {length} bytes, but only {len(data) - 8} "
-            f"follow; it was cut short. Received: {str(path)!r}"
+            f"The file says that its header has {length} bytes, but only {size - 8} follow (and "
+            f"{_MAX_HEADER} are allowed); it was cut short. Received: {str(path)!r}"
         )
-    head = _parse(data[8 : 8 + length], path)
-    metadata = head.get("__metadata__")
+    return _parse(begin[8:] + file.read(length - 1), path), size - 8 - length
+
+
+def _check_metadata(metadata: Any, path: Path) -> dict[str, str]:
     if not isinstance(metadata, dict) or "textrnn_format" not in metadata:
         raise UnsupportedFormatError(
             "This is a safetensors file, but not one that textrnn wrote (its metadata has no "
@@ -160,6 +202,35 @@ def _read_metadata(data: bytes, path: Path) -> dict[str, str]:
     return metadata
 
 
+def _read_layout(head: Mapping[str, Any], room: int, path: Path) -> Layout:
+    """Give shape and dtype of the tensors, in the order of their data.
+
+    The data must fill what follows the header to the last byte, with no hole and no overlap.
+    """
+    found = []
+    try:
+        for name, entry in head.items():
+            dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"]
+            start, end = entry["data_offsets"]
+            numbers = [start, end, *shape]
+            if len(entry) != 3 or len(shape) > 8 or any(type(n) is not int for n in numbers):
+                raise ValueError(f"tensor {name!r:.60} is described in another way")
+            most = math.prod(n or 1 for n in shape) * dtype.itemsize  # NumPy's limit
+            if min(numbers) < 0 or most >= 2**63:
+                raise ValueError(f"tensor {name!r:.60} has impossible numbers")
+            if end - start != math.prod(shape) * dtype.itemsize:
+                raise ValueError(f"tensor {name!r:.60} has another size than its shape")
+            found.append((start, end, name, tuple(shape), dtype))
+        found.sort()
+        if [0, *(end for _, end, *_ in found)] != [*(start for start, *_ in found), room]:
+            raise ValueError("their data overlap, leave a hole or do not end where the file does")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptModelError(
+            f"The file's tensors cannot be read ({error}); it is damaged. Received: {str(path)!r}"
+        ) from None
+    return {name: (shape, dtype) for _, _, name, shape, dtype in found}
+
+
 def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
     """Read JSON strictly: no duplicate keys, no NaN, no bottomless nesting."""
 
@@ -171,13 +242,30 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not a number")
 
+    def whole(digits: str) -> int:
+        if len(digits) > 1000:
+            raise ValueError("a number has more than 1000 digits")
+        return int(digits)
+
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"{number:.20} is too large")
+        return float(number)
+
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        text = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(
+            text,
+            object_pairs_hook=unique,
+            parse_constant=refuse,
+            parse_int=whole,
+            parse_float=finite,
+        )
         if not isinstance(value, dict):
             raise ValueError("it is not a JSON object")
     except (ValueError, RecursionError) as error:
         raise CorruptModelError(
-            f"The file's header is not valid JSON ({error}). Received: {str(path)!r}"
+            f"The file's header is not valid JSON ({error!s:.200}). Received: {str(path)!r}"
         ) from None
     return value
 
@@ -188,10 +276,6 @@ def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
         known = ", ".join(np.dtype(dtype).name for dtype in _DTYPES.values())
         raise TypeError(f"The array {name!r} must be of type {known}. Received: {array.dtype}")
     return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-
-
-def _to_array(entry: Mapping[str, Any]) -> NDArray[Any]:
-    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
 def _digest(data: bytes | NDArray[Any]) -> str:

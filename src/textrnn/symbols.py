@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,33 @@ def relatives(symbol: str) -> Iterator[str]:
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     for form in (symbol, plain, symbol.strip(), f"{symbol} "):  # a sign may have a space after it
         yield from (form.lower(), form.capitalize(), form.upper(), form)
+
+
+def from_codes(codes: object) -> str:
+    """Give the symbol that a file holds as a list of code points, or raise what ``chr`` does."""
+    if not isinstance(codes, list) or any(type(code) is not int for code in codes):
+        raise TypeError(f"{codes!r:.60} is no list of whole numbers")
+    return "".join(map(chr, codes))
+
+
+def other_form(text: str, start: int, end: int, known: Container[str], level: str) -> str | None:
+    r"""Name the Unicode form, NFC or NFD, in which ``text[start:end]`` has known symbols only.
+
+    What belongs to it is taken with it: the letter before a combining mark, the marks after it.
+
+    >>> other_form("cafe\u0301", 4, 5, {"\xe9"}, "char")
+    'NFC'
+    """
+    while start > 0 and end - start < 30 and unicodedata.combining(text[start]):
+        start -= 1
+    while end < len(text) and end - start < 30 and unicodedata.combining(text[end]):
+        end += 1
+    for form in ("NFC", "NFD"):
+        other = unicodedata.normalize(form, text[start:end])
+        symbols = WORD_TOKEN.findall(other) if level == "word" else other
+        if other != text[start:end] and all(symbol in known for symbol in symbols):
+            return form
+    return None
 
 
 def _with_spaces(symbols: list[str], before: str) -> Iterator[str]:

@@ -22,7 +22,9 @@ from textrnn.symbols import (
     CodeTable,
     check_str,
     count_symbols,
+    from_codes,
     join_words,
+    other_form,
     relatives,
     smallest_uint,
 )
@@ -264,10 +266,12 @@ class Vocab:
             match = next(m for i, m in enumerate(WORD_TOKEN.finditer(text)) if i == index)
             token, position = match[0], match.start()
         code = f" (U+{ord(token):04X})" if len(token) == 1 else ""
+        advice = "Leave such symbols out with unknown='skip', or train on text that has them."
+        if form := other_form(text, position, position + len(token), self.stoi, self.level):
+            advice = f"Its {form} form is: pass unicodedata.normalize({form!r}, text)."
         raise UnknownTokenError(
             f"{token!r}{code} at index {position} is not in the vocabulary of {len(self)} "
-            "symbols. Leave such symbols out with unknown='skip', or train on text that has "
-            f"them. Received: {text[max(0, position - 20) : position + 20]!r}"
+            f"symbols. {advice} Received: {text[max(0, position - 20) : position + 20]!r}"
         )
 
     def decode(self, ids: ArrayLike, *, after: int | None = None) -> str:
@@ -331,7 +335,7 @@ class Vocab:
         ['a', 'b']
         """
         try:
-            symbols = ["".join(map(chr, codes)) for codes in config["symbols"]]
+            symbols = [from_codes(codes) for codes in config["symbols"]]
             level, unk = config["level"], config["unk"]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise VocabError(

@@ -15,6 +15,7 @@ So batching, truncated back-propagation through time, evaluation and sampling ar
 once. Nothing is kept on the module between two calls: there is no state to reset.
 """
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -228,12 +229,14 @@ def rebuild(
     try:
         with torch.device("meta"):
             model = cls(**config)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a class of a user's own may raise any
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # reprlib, because a value may be too deep or too long to be written out
+        values = ", ".join(f"{name!r}: {reprlib.repr(value)}" for name, value in config.items())
         raise CorruptModelError(
             f"{cls.__name__} cannot be built with the file's config ({reason:.200}). "
-            f"Received: {dict(config)!r:.200}"
-        ) from None
+            f"Received: {{{values:.200}}}"
+        ) from error
     restore(model, tensors)
     return model
 

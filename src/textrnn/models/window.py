@@ -11,6 +11,7 @@ from torch import nn
 
 from textrnn.errors import check_choice, check_int
 from textrnn.models.base import Dropout, LanguageModel, embedding_width
+from textrnn.stepping.window import MAX_WINDOW
 
 
 class _Window(LanguageModel):
@@ -68,7 +69,7 @@ class WindowMLPModel(_Window):
 
     Args:
         vocab_size: V, the number of symbols.
-        window: w, how many tokens it sees.
+        window: w, how many tokens it sees, at most 65,536.
         embedding_dim: E, the width of a symbol's vector; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of the hidden layer.
         dropout: the probability that a feature of h_t is dropped in training, in [0, 1).
@@ -93,7 +94,7 @@ class WindowMLPModel(_Window):
     ) -> None:
         super().__init__(
             vocab_size=vocab_size,
-            window=check_int("window", window, 1),
+            window=check_int("window", window, 1, MAX_WINDOW),
             embedding_dim=embedding_width(embedding_dim, vocab_size),
             hidden_size=check_int("hidden_size", hidden_size, 1),
             dropout=dropout,
@@ -125,7 +126,7 @@ class WindowRNNModel(_Window):
 
     Args:
         vocab_size: V, the number of symbols.
-        window: w, how many tokens it sees.
+        window: w, how many tokens it sees, at most 65,536.
         combine: how a token meets the state, ``"add"`` or ``"concat"``.
         embedding_dim: E, the width of a symbol's vector; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of h.
@@ -151,7 +152,7 @@ class WindowRNNModel(_Window):
         check_choice("combine", combine, ("add", "concat"))
         super().__init__(
             vocab_size=vocab_size,
-            window=check_int("window", window, 1),
+            window=check_int("window", window, 1, MAX_WINDOW),
             combine=combine,
             embedding_dim=embedding_width(embedding_dim, vocab_size),
             hidden_size=check_int("hidden_size", hidden_size, 1),

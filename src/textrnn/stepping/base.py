@@ -12,16 +12,19 @@ others, to the last bit. Stepped ``together``, all texts share a product of two 
 faster and rounds otherwise.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.errors import CorruptModelError
+from textrnn.errors import CorruptModelError, check_int
 
 Tensors = Mapping[str, NDArray[Any]]
+Layout = Iterator[tuple[str, tuple[int, ...] | None, type]]
+"""Name, shape and dtype of tensors; the shape None stands for a table of any length."""
 State = tuple[NDArray[Any], ...] | None
 
 
@@ -36,8 +39,23 @@ class Stepper(ABC):
         CorruptModelError: a tensor is missing, or has another shape than the config says.
     """
 
+    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})
+        with np.errstate(over="ignore", invalid="ignore"):  # of finite, but absurd weights
+            self._prepare(config, tensors)
+
+    @classmethod
     @abstractmethod
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None: ...
+    def layout(cls, config: Mapping[str, Any]) -> Layout:
+        """Say which tensors a model with this config has, one after the other.
+
+        Raises:
+            KeyError, TypeError, ValueError: there can be no model with this config.
+        """
+
+    @abstractmethod
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        """Compute what the steps need from tensors that fit the config."""
 
     @abstractmethod
     def step(
@@ -46,23 +64,41 @@ class Stepper(ABC):
         """Read one token of each text; give the logits of the token after it, and the state."""
 
 
-def take(
-    tensors: Tensors, name: str, shape: tuple[int, ...] | None, dtype: type = np.float32
-) -> NDArray[Any]:
-    """Give a tensor by name, of a known shape; None stands for a table of any length."""
-    array = tensors.get(name)
-    if array is None or array.shape != (shape or (array.size,)):
+def check_layout(
+    expected: Layout, found: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+) -> None:
+    """Compare the tensors that a config implies with those that there are.
+
+    It stops at the first one that is not there, so a config that asks for a million layers costs
+    no more than the file that it stands in.
+
+    Raises:
+        CorruptModelError: a name, a shape or a dtype is another.
+    """
+    names = set()
+    for name, shape, dtype in expected:
+        names.add(name)
+        has, kind = found.get(name, (None, None))
+        if has is None or has != (shape or (math.prod(has),)):
+            raise CorruptModelError(
+                f"The model's tensor {name!r} must have the shape that its config implies. "
+                f"Expected: {shape or 'one-dimensional'}. Received: {has}"
+            )
+        if kind != dtype:
+            raise CorruptModelError(
+                f"The model's tensor {name!r} must have the dtype {dtype.__name__}. "
+                f"Received: {kind}"
+            )
+    if odd := sorted(found.keys() - names):
         raise CorruptModelError(
-            f"The model's tensor {name!r} must have the shape that its config implies. "
-            f"Expected: {shape or 'one-dimensional'}. "
-            f"Received: {None if array is None else array.shape}"
+            f"The tensor {odd[0]!r:.200} does not belong in the file: the model's config implies "
+            f"no such tensor. Received: {len(found)} tensors, expected {len(names)}"
         )
-    if array.dtype != dtype:
-        raise CorruptModelError(
-            f"The model's tensor {name!r} must have the dtype {dtype.__name__}. "
-            f"Received: {array.dtype}"
-        )
-    return array
+
+
+def size(config: Mapping[str, Any], name: str, maximum: int | None = None) -> int:
+    """Give a value of the config, which must be a whole number from 1."""
+    return check_int(name, config[name], 1, maximum)
 
 
 def choice(value: Any, options: tuple[Any, ...]) -> Any:

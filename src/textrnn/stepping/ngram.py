@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textrnn.errors import CorruptModelError
-from textrnn.stepping.base import State, Stepper, Tensors, choice, take
+from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size
 
 
 class NGramStepper(Stepper):
@@ -20,13 +20,20 @@ class NGramStepper(Stepper):
     was followed by ``tokens[starts[n] : starts[n + 1]]``, ``counts`` times each.
     """
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+    @classmethod
+    def layout(cls, config: Mapping[str, Any]) -> Layout:
+        """Say which tensors a model with this config has: four tables a level."""
+        size(config, "vocab_size")
+        choice(config["smoothing"], ("witten_bell", None))
+        for k in range(size(config, "order")):
+            yield f"levels.{k}.contexts", None, np.int64
+            yield f"levels.{k}.starts", None, np.int64
+            yield f"levels.{k}.tokens", None, np.int32
+            yield f"levels.{k}.counts", None, np.int32
+
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.vocab_size, self.order = config["vocab_size"], config["order"]
-        self.smoothing = choice(config["smoothing"], ("witten_bell", None))
-        if self.order < 1:
-            raise CorruptModelError(
-                f"The config of an n-gram has an order from 1. Received: {self.order!r}"
-            )
+        self.smoothing = config["smoothing"]
         self.levels = [self._level(tensors, k) for k in range(self.order)]
         self.totals = [
             np.add.reduceat(counts, starts[:-1]) if len(counts) else np.zeros(1, dtype=np.int64)
@@ -34,18 +41,16 @@ class NGramStepper(Stepper):
         ]
 
     def _level(self, tensors: Tensors, k: int) -> tuple[NDArray[Any], ...]:
-        contexts = take(tensors, f"levels.{k}.contexts", None, np.int64)
-        starts = take(tensors, f"levels.{k}.starts", None, np.int64)
-        tokens = take(tensors, f"levels.{k}.tokens", None, np.int32)
-        counts = take(tensors, f"levels.{k}.counts", None, np.int32)
+        names = ("contexts", "starts", "tokens", "counts")
+        contexts, starts, tokens, counts = (tensors[f"levels.{k}.{name}"] for name in names)
         if not len(starts):  # nothing was counted
             starts = np.zeros(1, dtype=np.int64)
         whole = (
             len(starts) == len(contexts) + 1
             and starts[0] == 0
             and starts[-1] == len(tokens) == len(counts)
-            and bool((np.diff(starts) > 0).all() or len(tokens) == 0)
-            and bool((np.diff(contexts) > 0).all())
+            and bool((starts[1:] > starts[:-1]).all() or len(tokens) == 0)
+            and bool((contexts[1:] > contexts[:-1]).all())
             and bool(((tokens >= 0) & (tokens < self.vocab_size) & (counts > 0)).all())
         )
         if not whole:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.stepping.base import State, Stepper, Tensors, choice, take, times
+from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size, times
 
 
 class _RecurrentStepper(Stepper):
@@ -34,24 +34,38 @@ class _RecurrentStepper(Stepper):
     arrays: int  # of a layer's state
     times_h = 1.0
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        v, h, n = config["vocab_size"], config["hidden_size"], config["num_layers"]
-        e = config["embedding_dim"] or v  # one-hot input is as wide as the vocabulary
-        self.width, self.gates = h, h * len(self.order)
+    @classmethod
+    def layout(cls, config: Mapping[str, Any]) -> Layout:
+        """Say which tensors a model with this config has, from input to output."""
+        v, h = size(config, "vocab_size"), size(config, "hidden_size")
+        embeds = choice(config["input"], ("embedding", "onehot")) == "embedding"
+        tied = choice(config["tie_weights"], (False, True) if embeds else (False,))
+        e = size(config, "embedding_dim") if embeds else v  # one-hot is as wide as the vocabulary
+        if embeds:
+            yield "embedding.weight", (v, h if tied else e), np.float32
+        for i in range(size(config, "num_layers")):
+            for name, width in (("ih", h if i else e), ("hh", h)):
+                yield f"layers.{i}.weight_{name}_l0", (h * len(cls.order), width), np.float32
+                yield f"layers.{i}.bias_{name}_l0", (h * len(cls.order),), np.float32
+        if not tied:
+            yield "head.weight", (v, h), np.float32
+        yield "head.bias", (v,), np.float32
+
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        n, self.width = config["num_layers"], config["hidden_size"]
+        self.gates = self.width * len(self.order)
         inputs: list[tuple[NDArray[Any], ...]] = []  # of each layer: (E or H, G), (G,)
         recurrent: list[tuple[NDArray[Any], ...]] = []  # (H, G), (G,)
         for i in range(n):
-            for name, width, parts in (("ih", h if i else e, inputs), ("hh", h, recurrent)):
-                weight = take(tensors, f"layers.{i}.weight_{name}_l0", (self.gates, width))
-                bias = take(tensors, f"layers.{i}.bias_{name}_l0", (self.gates,))
+            for name, parts in (("ih", inputs), ("hh", recurrent)):
+                weight = tensors[f"layers.{i}.weight_{name}_l0"]
+                bias = tensors[f"layers.{i}.bias_{name}_l0"]
                 parts.append((self._columns(weight), self._columns(bias)))
-        if choice(config["input"], ("embedding", "onehot")) == "embedding":
-            first = take(tensors, "embedding.weight", (v, e)) @ inputs[0][0]
-        else:
-            first = inputs[0][0]
+        embeds = config["input"] == "embedding"
+        first = tensors["embedding.weight"] @ inputs[0][0] if embeds else inputs[0][0]
         self.table = first + inputs[0][1]  # (V, G)
-        head = take(tensors, "embedding.weight" if config["tie_weights"] else "head.weight", (v, h))
-        above = [*inputs[1:], (head.T, take(tensors, "head.bias", (v,)))]
+        head = tensors["embedding.weight" if config["tie_weights"] else "head.weight"]
+        above = [*inputs[1:], (head.T, tensors["head.bias"])]
         self.layers = []
         for (weight_hh, bias_hh), (weight, bias) in zip(recurrent, above, strict=True):
             both = np.concatenate([self._recurrent(weight_hh), weight], axis=1)  # (H, G + next)
@@ -106,9 +120,9 @@ class RNNStepper(_RecurrentStepper):
 
     order, sigmoids, arrays = (0,), 0, 1
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.relu = choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
-        super().__init__(config, tensors)
+        super()._prepare(config, tensors)
 
     def _cell(
         self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]

@@ -1,13 +1,18 @@
 """The steps of the window models. The state is the last w-1 tokens, (N, w - 1), -1 for none."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.stepping.base import State, Stepper, Tensors, choice, take, times
+from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size, times
+
+MAX_WINDOW = 1 << 16
+"""No file's config may ask for a wider window, because no tensor's shape would belie it."""
+
+_MAX_TABLES = 1 << 27  # numbers
 
 
 class _WindowStepper(Stepper):
@@ -16,12 +21,28 @@ class _WindowStepper(Stepper):
     Tables have a row a token and a last row of what no token gives, which index -1 finds.
     """
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        v, e, h = config["vocab_size"], config["embedding_dim"], config["hidden_size"]
+    @classmethod
+    def layout(cls, config: Mapping[str, Any]) -> Layout:
+        """Say which tensors a model with this config has, from input to output."""
+        v, e, h = (size(config, name) for name in ("vocab_size", "embedding_dim", "hidden_size"))
+        yield "embedding.weight", (v, e), np.float32
+        for name, width in cls._hidden(e, h, size(config, "window", MAX_WINDOW), config):
+            yield f"{name}.weight", (h, width), np.float32
+            yield f"{name}.bias", (h,), np.float32
+        yield "head.weight", (v, h), np.float32
+        yield "head.bias", (v,), np.float32
+
+    @classmethod
+    @abstractmethod
+    def _hidden(
+        cls, e: int, h: int, w: int, config: Mapping[str, Any]
+    ) -> Iterator[tuple[str, int]]:
+        """Give name and input width of the layers between embedding and head."""
+
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.window = config["window"]
-        embedding = take(tensors, "embedding.weight", (v, e))
-        self.embedding = np.concatenate([embedding, np.zeros((1, e), embedding.dtype)])
-        self.head = take(tensors, "head.weight", (v, h)).T, take(tensors, "head.bias", (v,))
+        self.embedding = np.pad(tensors["embedding.weight"], ((0, 1), (0, 0)))
+        self.head = tensors["head.weight"].T, tensors["head.bias"]
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, together: bool = False
@@ -39,34 +60,55 @@ class _WindowStepper(Stepper):
 
 
 class WindowMLPStepper(_WindowStepper):
-    """Steps ``WindowMLPModel`` (Bengio et al. 2003): the sum of a row of w tables, then relu."""
+    """Steps ``WindowMLPModel`` (Bengio et al. 2003): the sum of a row of w tables, then relu.
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        super().__init__(config, tensors)
-        w, e, h = self.window, config["embedding_dim"], config["hidden_size"]
-        weight = take(tensors, "hidden.weight", (h, w * e)).T.reshape(w, e, h)
-        self.tables = self.embedding @ weight  # (w, V + 1, H)
-        self.bias = take(tensors, "hidden.bias", (h,))
+    Where the tables would be much larger than the model, as with many symbols that have short
+    vectors, a step multiplies the vectors instead.
+    """
+
+    @classmethod
+    def _hidden(
+        cls, e: int, h: int, w: int, config: Mapping[str, Any]
+    ) -> Iterator[tuple[str, int]]:
+        yield "hidden", w * e
+
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        super()._prepare(config, tensors)
+        w, (v, e) = self.window, self.embedding.shape
+        self.weight, self.bias = tensors["hidden.weight"].T, tensors["hidden.bias"]
+        small = w * v * len(self.bias) <= _MAX_TABLES
+        self.tables = self.embedding @ self.weight.reshape(w, e, -1) if small else None  # (w, V, H)
 
     def _features(self, reach: NDArray[np.int64], together: bool) -> NDArray[np.float32]:
-        rows = self.tables[np.arange(self.window), reach]  # (N, w, H)
-        return np.asarray(np.maximum(rows.sum(axis=1) + self.bias, 0))
+        if self.tables is None:
+            vectors = self.embedding[reach].reshape(len(reach), -1)  # (N, w * E)
+            hidden = times(vectors, self.weight, together)
+        else:
+            hidden = self.tables[np.arange(self.window), reach].sum(axis=1)  # (N, w, H) -> (N, H)
+        return np.asarray(np.maximum(hidden + self.bias, 0))
 
 
 class WindowRNNStepper(_WindowStepper):
     """Steps ``WindowRNNModel``: w steps from a zero state for each token."""
 
-    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        super().__init__(config, tensors)
+    @classmethod
+    def _hidden(
+        cls, e: int, h: int, w: int, config: Mapping[str, Any]
+    ) -> Iterator[tuple[str, int]]:
+        add = choice(config["combine"], ("add", "concat")) == "add"
+        yield "input", e if add else h + e
+        yield "recurrent", h
+
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        super()._prepare(config, tensors)
         e, h = config["embedding_dim"], config["hidden_size"]
-        self.add = choice(config["combine"], ("add", "concat")) == "add"
-        weight = take(tensors, "input.weight", (h, e if self.add else h + e)).T
+        self.add = config["combine"] == "add"
+        weight = tensors["input.weight"].T
         self.mix = None if self.add else weight[:h]
-        self.table = self.embedding @ weight[-e:] + take(tensors, "input.bias", (h,))  # (V + 1, H)
+        self.table = self.embedding @ weight[-e:] + tensors["input.bias"]  # (V + 1, H)
         if self.add:
             self.table = np.maximum(self.table, 0)
-        self.weight = take(tensors, "recurrent.weight", (h, h)).T
-        self.bias = take(tensors, "recurrent.bias", (h,))
+        self.weight, self.bias = tensors["recurrent.weight"].T, tensors["recurrent.bias"]
 
     def _features(self, reach: NDArray[np.int64], together: bool) -> NDArray[np.float32]:
         h = np.zeros((len(reach), len(self.bias)), dtype=np.float32)
