@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textrnn.errors import NonFiniteError
 from textrnn.sampling import Past, Sampling
 
 LOGITS = np.array([1.0, 2.5, -0.5, 2.5, 0.0, -3.0])
@@ -337,6 +338,15 @@ def test_the_coldest_temperature_is_greedy(temperature):
     """Nothing overflows, with a warning or without."""
     logits = np.array([3e38, -3e38, 2.9e38, -np.inf], dtype=np.float32)
     assert Sampling(temperature=temperature).probabilities(logits).tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_scores_that_are_no_numbers(odd, temperature):
+    """A model whose weights have grown beyond bounds is said to have, not followed."""
+    logits = np.array([[0.0, 1.0], [odd, 1.0], [-math.inf, -math.inf]])
+    with pytest.raises(NonFiniteError, match=r"infinite or not numbers.*Received: (nan|inf)"):
+        Sampling(temperature=temperature).choose_each(logits, [0.5] * 3, [])
 
 
 def test_no_repeat_ngram_size_is_at_least_1():

@@ -50,7 +50,7 @@ class NotFittedError(TextRNNError, ValueError):
 
 
 class NonFiniteError(TextRNNError, ArithmeticError):
-    """Raised when training meets a loss that is infinite or not a number."""
+    """Raised for a loss in training, or scores in writing, that are infinite or not numbers."""
 
 
 class FileFormatError(TextRNNError, ValueError):

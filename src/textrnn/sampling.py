@@ -1,5 +1,6 @@
 """One step's choice: logits to the id of the next token. NumPy only."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.errors import check_int, check_number
+from textrnn.errors import NonFiniteError, check_int, check_number
 
 _FARTHEST = 1e50  # from 0 that a penalty may bring a logit: beyond any float32
 _COLDEST = 1e-250  # a temperature that divides any such logit without overflow, and is greedy
@@ -148,8 +149,13 @@ class Sampling:
         if len(never):
             scores[:, never] = -np.inf
         highest = np.maximum.reduce(scores, axis=1, keepdims=True)
-        if -np.inf in highest[:, 0].tolist():  # where nothing is possible, all is that may be
-            impossible = highest[:, 0] == -np.inf
+        if not math.isfinite(sum(highest[:, 0].tolist())):
+            if not (highest < np.inf).all():
+                raise NonFiniteError(
+                    "The model's scores are infinite or not numbers; its weights are too large. "
+                    f"Train it again with a lower learning rate. Received: {highest.max()}"
+                )
+            impossible = highest[:, 0] == -np.inf  # where nothing is possible, all is that may be
             scores[impossible] = 0
             scores[np.ix_(impossible, never)] = -np.inf
             highest[impossible] = 0
