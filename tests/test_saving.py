@@ -353,7 +353,9 @@ def test_checksums_cover_everything(path, changed):
         load(path)
 
 
-@pytest.mark.parametrize("missing", [{"header": None}, {"digests": None}, {"digests": 5}])
+@pytest.mark.parametrize(
+    "missing", [{"header": None}, {"digests": None}, {"digests": 5}, {"more": 5}]
+)
 def test_metadata_that_is_not_there(path, missing):
     """A file of ours has all three entries, each a string."""
     path.write_bytes(forge(**missing) if missing != {"header": None} else without_header())

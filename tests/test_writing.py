@@ -200,6 +200,14 @@ class Telling(Stepper):
     """Says "a" after tokens that were stepped each by itself, "b" after those stepped together."""
 
     def __init__(self):
+        super().__init__({}, {})
+
+    @classmethod
+    def layout(cls, config):
+        """Say that there are no tensors."""
+        return iter(())
+
+    def _prepare(self, config, tensors):
         pass
 
     def step(self, ids, state=None, *, together=False):

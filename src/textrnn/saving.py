@@ -195,9 +195,10 @@ def _check_metadata(metadata: Any, path: Path) -> dict[str, str]:
             f"The file has format {version!r:.20}, and this textrnn reads format {FORMAT}; "
             f"upgrade textrnn. Received: {str(path)!r}"
         )
-    if not all(isinstance(metadata.get(key), str) for key in ("header", "digests")):
+    if not all(isinstance(metadata.get(key), str) for key in ("header", "digests", *metadata)):
         raise CorruptModelError(
-            f"The file's metadata has no 'header' or no 'digests'. Received: {str(path)!r}"
+            "The file's metadata has no 'header' or no 'digests', or something else than text. "
+            f"Received: {str(path)!r}"
         )
     return metadata
 
