@@ -5,7 +5,7 @@
     ├── VocabError (ValueError)             a vocabulary that cannot be built or used as asked
     │   └── UnknownTokenError               a symbol that the vocabulary does not hold
     ├── NotFittedError (ValueError)         a question that only a trained generator can answer
-    ├── NonFiniteError (ArithmeticError)    a loss or gradient that is not a finite number
+    ├── NonFiniteError (ArithmeticError)    a loss, gradient or score that is not a finite number
     └── FileFormatError (ValueError)        a model file that cannot be used
         ├── CorruptModelError               ... because it is damaged or contradicts itself
         └── UnsupportedFormatError          ... because it is something else, or too new
