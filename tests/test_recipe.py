@@ -61,6 +61,13 @@ def test_more_passes_need_more_dropout():
     assert dropouts[0] < dropouts[-1]
 
 
+def test_rare_symbols_are_learnt_by_heart_soon():
+    """Words need in a few passes what characters need in dozens."""
+    words, characters = (recipe.choose_model("lstm", {}, 10**6, 8 * 10**6, v) for v in (9000, 65))
+    assert words["dropout"] > characters["dropout"]
+    assert words["weight_drop"] > characters["weight_drop"] == 0
+
+
 def test_a_wide_model_gets_a_lower_rate():
     """On a CPU, where the width is chosen by the time there is."""
     rates = [

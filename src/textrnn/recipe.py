@@ -70,6 +70,8 @@ def choose_model(
     knows = passes * hidden / 256 * (2 if vocab_size > _MANY else 1)
     dropout = 0.1 if knows < 7 else 0.25 if knows < 13 else 0.4 if knows < 20 else 0.5
     weight_drop = 0.0 if passes < 20 else 0.2 if passes < 40 else 0.4
+    if vocab_size > _MANY and passes > 6:
+        dropout, weight_drop = 0.5, 0.4
     chosen = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
     if vocab_size > _MANY and not {"embedding_dim", "input"} & set(given):
         chosen["tie_weights"] = True
