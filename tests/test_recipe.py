@@ -68,6 +68,14 @@ def test_rare_symbols_are_learnt_by_heart_soon():
     assert words["weight_drop"] > characters["weight_drop"] == 0
 
 
+def test_with_time_left_words_get_a_wide_model_that_reads_less():
+    """A second reading teaches less than width does; with epochs the user decides how often."""
+    args = "lstm", {}, 350_000, 2_700_000, 9000
+    timed, counted = (recipe.choose_model(*args, timed=t) for t in (True, False))
+    assert timed["hidden_size"] > counted["hidden_size"]
+    assert timed["dropout"] < counted["dropout"]
+
+
 def test_a_wide_model_gets_a_lower_rate():
     """On a CPU, where the width is chosen by the time there is."""
     rates = [

@@ -62,18 +62,21 @@ def choose_model(
     """
     if kind not in ("rnn", "gru", "lstm"):
         return given
-    hidden = 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512
+    many = vocab_size > _MANY
     passes = reading / max(tokens, 1)
+    hidden = 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512
+    if many:  # three readings with twice the width teach more than seven
+        hidden = 512 if timed and passes > 6 else 256
     if timed:
         passes *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
     # The wider the model, or the rarer the symbols, the sooner it knows the text by heart.
-    knows = passes * hidden / 256 * (2 if vocab_size > _MANY else 1)
+    knows = passes * hidden / 256 * (2 if many else 1)
     dropout = 0.1 if knows < 7 else 0.25 if knows < 13 else 0.4 if knows < 20 else 0.5
     weight_drop = 0.0 if passes < 20 else 0.2 if passes < 40 else 0.4
-    if vocab_size > _MANY and passes > 6:
+    if many and passes > 6:
         dropout, weight_drop = 0.5, 0.4
     chosen = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
-    if vocab_size > _MANY and not {"embedding_dim", "input"} & set(given):
+    if many and not {"embedding_dim", "input"} & set(given):
         chosen["tie_weights"] = True
     return {**chosen, **given}
 
