@@ -3,6 +3,8 @@
 import copy
 import json
 import math
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -991,3 +993,13 @@ def test_the_contract_cannot_be_left_half_done():
     half = type("Half", (LanguageModel,), {"forward": lambda self, ids, state=None: None})
     with pytest.raises(TypeError, match=r"abstract.*layer_groups"):
         half(vocab_size=3)
+
+
+def test_loading_imports_no_more_than_torch():
+    """Some of torch imports hundreds of modules when it is first used, which takes seconds."""
+    golden = Path(__file__).parent / "data" / "0.1.0-lstm.safetensors"
+    code = "import sys; from textrnn import TextGenerator; TextGenerator.load(sys.argv[1], 'cpu')"
+    code += "; print('sympy' in sys.modules)"
+    run = [sys.executable, "-c", code, str(golden)]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"

@@ -188,6 +188,20 @@ def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
     return check_int("embedding_dim", embedding_dim, 1)
 
 
+def new_embedding(vocab_size: int, embedding_dim: int) -> nn.Embedding:
+    """Give a table of symbols' vectors.
+
+    On the meta device, where nothing is drawn anyway, it is made without the start that
+    ``nn.Embedding`` gives it: that imports 800 modules, which takes seconds.
+    """
+    weight = torch.empty(vocab_size, embedding_dim)
+    if weight.is_meta:
+        make: Any = nn.Embedding.from_pretrained
+        table: nn.Embedding = make(weight, freeze=False)
+        return table
+    return nn.Embedding(vocab_size, embedding_dim)
+
+
 def detach(state: State) -> State:
     """Cut a state off from the graph that made it, so that gradients stop there.
 

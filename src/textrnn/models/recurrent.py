@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn.errors import check_choice, check_int
-from textrnn.models.base import Dropout, LanguageModel, State, embedding_width
+from textrnn.models.base import Dropout, LanguageModel, State, embedding_width, new_embedding
 
 
 class _Recurrent(LanguageModel):
@@ -34,7 +34,7 @@ class _Recurrent(LanguageModel):
         h = check_int("hidden_size", config["hidden_size"], 1)
         depth = check_int("num_layers", config["num_layers"], 1)
         options = {k: v for k, v in config.items() if k == "nonlinearity"}
-        self.embedding = nn.Embedding(v, e) if e else None
+        self.embedding = new_embedding(v, e) if e else None
         self.embedding_dropout = Dropout("embedding_dropout", config["embedding_dropout"])
         self.layers = nn.ModuleList(
             self.cell(h if i else e or v, h, **options) for i in range(depth)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from textrnn.errors import check_choice, check_int
-from textrnn.models.base import Dropout, LanguageModel, embedding_width
+from textrnn.models.base import Dropout, LanguageModel, embedding_width, new_embedding
 from textrnn.stepping.window import MAX_WINDOW
 
 
@@ -100,7 +100,7 @@ class WindowMLPModel(_Window):
             dropout=dropout,
         )
         e = self.config["embedding_dim"]
-        self.embedding = nn.Embedding(vocab_size, e)
+        self.embedding = new_embedding(vocab_size, e)
         self.hidden = nn.Linear(window * e, hidden_size)
         self.dropout = Dropout("dropout", dropout)
         self.head = nn.Linear(hidden_size, vocab_size)
@@ -159,7 +159,7 @@ class WindowRNNModel(_Window):
             dropout=dropout,
         )
         e = self.config["embedding_dim"]
-        self.embedding = nn.Embedding(vocab_size, e)
+        self.embedding = new_embedding(vocab_size, e)
         self.input = nn.Linear(e + hidden_size if combine == "concat" else e, hidden_size)
         self.recurrent = nn.Linear(hidden_size, hidden_size)
         self.dropout = Dropout("dropout", dropout)
