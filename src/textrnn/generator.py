@@ -204,6 +204,7 @@ class TextGenerator(Speaker, Inspectable):
             chosen |= {"learning_rate": self.learning_rate}
             self.history.params = {**length, "seed": self.seed, **chosen}
             headline = recipe.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
+            headline += f"; goes on from {backup.path}" if backup and begun else ""
             return self._trainer.fit(
                 corpus.ids,
                 corpus.valid_ids if len(corpus.valid_ids) else None,

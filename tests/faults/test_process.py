@@ -145,6 +145,16 @@ def test_50_a_csv_file_has_no_line_twice(tmp_path):
     assert rows[0] == rows[1]
 
 
+def test_50_it_says_that_it_goes_on(tmp_path, capsys):
+    """Whoever starts the script again sees that nothing was lost."""
+    backup = BackupAndRestore(tmp_path / "b", 1)
+    with pytest.raises(Killed, match="now"):
+        run(backup, kill_at("on_train_batch_end", 2), verbose=2)
+    assert "goes on from" not in capsys.readouterr().err
+    run(backup, verbose=2)
+    assert f"; goes on from {backup.path}\n" in capsys.readouterr().err
+
+
 def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch):
     """The machine is not measured again, and the schedule goes on where it was."""
     speeds = iter([30_000.0])
