@@ -92,7 +92,7 @@ def running_in(precision: str, device: torch.device) -> torch.autocast:
 
 def _can_bfloat16() -> bool:
     """Say whether oneDNN, which computes LSTMs on a CPU where there is one, can in bfloat16."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
