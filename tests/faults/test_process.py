@@ -444,36 +444,55 @@ def test_59_an_exception_in_a_callback(hook):
 # 60 to 65: disks and clocks
 
 
-@pytest.fixture
-def small_disk():
-    """No file may become larger than 4 kB: what a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+def on_a_small_disk(action):
+    """Call an action where no file can become larger than 4 kB, as on a full disk.
+
+    That is so for all files of a process, the log of the tests too: so it is a child process.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0, "the action failed in the child process"
 
 
-def test_60_a_full_disk_and_an_explicit_save(tmp_path, small_disk):
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_60_a_full_disk_and_an_explicit_save(tmp_path):
     """An error with the path; the old file is whole, and nothing else lies there."""
     path = tmp_path / "m"
     saving.save(path, {"n": 1}, {"w": np.zeros(8)})
-    with pytest.raises(OSError, match="File too large") as caught:
-        saving.save(path, {"n": 2}, {"w": np.zeros(8000)})
-    assert caught.value.filename == str(path)
+
+    def save():
+        with pytest.raises(OSError, match="File too large") as caught:
+            saving.save(path, {"n": 2}, {"w": np.zeros(8000)})
+        assert caught.value.filename == str(path)
+
+    on_a_small_disk(save)
     assert saving.load(path)[0] == {"n": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_60_a_full_disk_and_savings_on_the_way(tmp_path, small_disk):
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_60_a_full_disk_and_savings_on_the_way(tmp_path):
     """They are warnings; training comes to its end."""
     backup, checkpoint = BackupAndRestore(tmp_path / "b", 20), ModelCheckpoint(tmp_path / "m")
-    with pytest.warns(UserWarning, match="training goes on") as caught:
-        _, history = run(backup, checkpoint)
-    messages = {str(warning.message)[:18] for warning in caught}
-    assert messages == {"The backup could n", "The model could no"}
-    assert len(history) == 3
+
+    def train():
+        with pytest.warns(UserWarning, match="training goes on") as caught:
+            _, history = run(backup, checkpoint)
+        messages = {str(warning.message)[:18] for warning in caught}
+        assert messages == {"The backup could n", "The model could no"}
+        assert len(history) == 3
+
+    on_a_small_disk(train)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
