@@ -166,8 +166,9 @@ class Trainer:
                 run.restore(learner, batcher)
                 forward = distributed.wrap(self.model)
                 try:
-                    while not distributed.anywhere(run.ended, learner.device):
-                        self._epoch(learner, batcher, forward, run)
+                    stop = distributed.anywhere(run.ended, learner.device)
+                    while not stop:
+                        stop = self._epoch(learner, batcher, forward, run)
                 except torch.OutOfMemoryError as error:
                     raise torch.OutOfMemoryError(
                         f"The device has too little memory for this model and batch ({error}). A "
@@ -197,8 +198,11 @@ class Trainer:
 
     def _epoch(
         self, learner: Learner, batcher: ContiguousBatcher, forward: nn.Module, run: Run
-    ) -> None:
-        """Go over the text once, or until the time is up or somebody stops it; validate."""
+    ) -> bool:
+        """Go over the text once, or until the time is up or somebody stops it; validate.
+
+        Returns whether training is over.
+        """
         epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
         hooks.call("on_epoch_begin", epoch, {})
         meter = Meter(learner.device)
@@ -234,6 +238,8 @@ class Trainer:
                 state = None
         else:
             whole = True
+        if not meter.tokens:  # stopped before the first batch: there was no such epoch
+            return True
         logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token[0])
         logs |= self._validate(run)
         logs |= {
@@ -244,8 +250,10 @@ class Trainer:
         run.history.append(epoch, logs)
         batcher.epoch = epoch + 1
         hooks.call("on_epoch_end", epoch, logs)
+        stop = distributed.anywhere(run.ended, learner.device)
         if whole:
             run.back_up(learner, (epoch + 1, 0))
+        return stop  # as it was before the backup, so that no signal falls between the two
 
     def _lower_rate(self, learner: Learner, run: Run, where: str, loss: float) -> None:
         """Answer the first step that was refused by a lower rate, and the second by an error."""
