@@ -210,9 +210,9 @@ class Trainer:
         began = time.perf_counter() - seconds
         whole = False
         for k, (x, y) in enumerate(batcher, batcher.state_dict()["batch"]):
-            # A signal that comes after this waits for the next batch; in several processes
-            # all of them must end with the same one.
-            stop = distributed.anywhere(run.ended, learner.device)
+            # A signal that comes after this waits for the next batch (an epoch has one at least);
+            # in several processes all of them must end with the same one.
+            stop = meter.tokens > 0 and distributed.anywhere(run.ended, learner.device)
             run.back_up(learner, (epoch, k), meter, state, time.perf_counter() - began)
             if stop:
                 run.stopped_by = run.stopped_by or (None if run.ended else "interrupt")
@@ -238,8 +238,6 @@ class Trainer:
                 state = None
         else:
             whole = True
-        if not meter.tokens:  # stopped before the first batch: there was no such epoch
-            return True
         logs = metrics(float(distributed.mean(meter.read())), run.chars_per_token[0])
         logs |= self._validate(run)
         logs |= {
