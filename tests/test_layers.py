@@ -10,7 +10,7 @@ import textrnn
 SRC = Path(textrnn.__file__).parent
 
 ROWS = [
-    {"errors", "symbols", "recipe", "interrupts"},
+    {"errors", "symbols", "recipe", "interrupts", "replacing"},
     {"datasets", "vocab", "batching", "history", "saving", "distributed", "device", "sampling",
      "schedules"},
     {"corpus", "stepping.base", "models.base"},
@@ -30,7 +30,7 @@ ROWS = [
 ]  # fmt: skip
 WITHOUT_TORCH = {
     "errors", "symbols", "datasets", "vocab", "batching", "history", "saving", "sampling",
-    "schedules", "interrupts", "corpus", "stepping", "stepping.base", "stepping.ngram",
+    "schedules", "interrupts", "replacing", "corpus", "stepping", "stepping.base", "stepping.ngram",
     "stepping.recurrent", "stepping.window", "writing", "sampler", "recipe", "callbacks",
     "callbacks.backup", "callbacks.base", "callbacks.control", "callbacks.report",
     "callbacks.weights", "cli", "", "__main__",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
-from textrnn.saving import check_folder
+from textrnn.replacing import check_folder
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 

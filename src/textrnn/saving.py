@@ -7,32 +7,25 @@ safetensors reader shows its tensors. Three entries of its metadata are ours:
     header           JSON: what the facade wants to remember
     digests          JSON: the sha256 of the header and of every tensor
 
-Nothing in it is code, and reading it executes none. It is written to a temporary file beside
-the target, flushed to the disk, and put in place by one rename: whatever happens, the target is
-the old file or the new one.
+Nothing in it is code, and reading it executes none.
 """
 
-import contextlib
-import errno
 import hashlib
 import json
 import math
 import os
-import secrets
-import stat
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
+from textrnn.replacing import replacing, start_writing
 
 FORMAT = 1
-_HOUR, _DAY = 3600, 86_400  # seconds
 _MAX_HEADER = 100_000_000  # bytes, the limit that safetensors sets
 _DTYPES = {
     "F32": np.float32, "F64": np.float64, "I64": np.int64, "I32": np.int32, "I16": np.int16,
@@ -63,24 +56,16 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         text = json.dumps(header, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"The header must be what JSON can hold ({error}).") from None
-    digests = {name: _digest(array) for name, array in arrays.items()}
-    metadata = {
-        "textrnn_format": str(FORMAT),
-        "header": text,
-        "digests": json.dumps({"header": _digest(text.encode()), "tensors": digests}),
-    }
-    entries: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name, array in arrays.items():
-        begin, end = end, end + array.nbytes
-        dtype = next(code for code, known in _DTYPES.items() if array.dtype == known)
-        entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
-    head = json.dumps(entries, sort_keys=True).encode()
-    head += b" " * (-len(head) % 8)
-    with _replacing(Path(path)) as file:
-        file.write(len(head).to_bytes(8, "little") + head)
-        for array in arrays.values():
+    room = len(_head(text, arrays, dict.fromkeys(arrays, "0" * 64)))
+    digests = {}
+    with replacing(Path(path)) as file:
+        file.seek(room)
+        for name, array in arrays.items():
             file.write(_bytes_of(array))
+            start_writing(file)  # the disk takes it while its checksum is computed
+            digests[name] = _digest(array)
+        file.seek(0)
+        file.write(_head(text, arrays, digests))
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -144,20 +129,6 @@ class Reader:
             "The file does not hold what was saved: a checksum differs. Restore it from a copy. "
             f"Received: {str(self._path)!r}"
         )
-
-
-def check_folder(path: str | Path) -> None:
-    """Find out before a training, not after it, that its model cannot be saved there.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: ``path`` is a folder itself.
-    """
-    path = Path(path)
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no folder to save in", str(path.parent))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "A file cannot take the place of a folder", str(path))
 
 
 def _read_head(file: BufferedReader, path: Path) -> tuple[dict[str, Any], int]:
@@ -271,6 +242,24 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
     return value
 
 
+def _head(header: str, arrays: Tensors, digests: Mapping[str, str]) -> bytes:
+    """Give what stands before the tensors; its length depends on no digest."""
+    metadata = {
+        "textrnn_format": str(FORMAT),
+        "header": header,
+        "digests": json.dumps({"header": _digest(header.encode()), "tensors": digests}),
+    }
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        dtype = next(code for code, known in _DTYPES.items() if array.dtype == known)
+        entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
+    head = json.dumps(entries, sort_keys=True).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head
+
+
 def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
     array = np.asarray(array)
     if array.dtype.newbyteorder("=") not in map(np.dtype, _DTYPES.values()):
@@ -290,56 +279,3 @@ def _digest(data: bytes | NDArray[Any]) -> str:
 def _bytes_of(array: NDArray[Any]) -> memoryview:
     """Give an array's bytes without copying them."""
     return array.reshape(-1).view(np.uint8).data
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``path`` once it is complete and on the disk."""
-    target = Path(os.path.realpath(path))
-    _clean(target.parent)
-    temporary = target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # the file that the user knows
-        raise
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _clean(folder: Path) -> None:
-    """Remove temporary files that processes which are no more have left behind.
-
-    A process that cannot be seen from here may still be writing (in another container, on
-    another machine): a file is given an hour before its process is believed to be gone.
-    """
-    for temporary in folder.glob(".textrnn.*.tmp"):
-        with contextlib.suppress(OSError, ValueError):
-            age = time.time() - temporary.stat().st_mtime
-            if age > _DAY or (age > _HOUR and not _runs(int(temporary.name.split(".")[2]))):
-                temporary.unlink()
-
-
-def _runs(pid: int) -> bool:
-    if os.name != "posix":  # there, asking would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True

@@ -389,21 +389,25 @@ def test_56_ctrl_c_in_generate():
     assert gen.generate("", 50, seed=1) == expected
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_57_the_command_line_saves_and_says_so(tmp_path, signum, status):
+def test_57_the_command_line_saves_and_says_so(tmp_path):
     """``textrnn train`` ends with the status that shells expect, its model saved."""
     (tmp_path / "text").write_text(TEXT)
-    command = [sys.executable, "-m", "textrnn", "train", "text", "-o", "model", "--epochs", "999"]
-    command += ["--hidden-size", "8", "--backup", "backup"]
+    command = [sys.executable, "-m", "textrnn", "train", "text", "--epochs", "999"]
+    command += ["--hidden-size", "8"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env)
-    while "epoch 2" not in process.stderr.readline():
-        assert process.poll() is None
-    process.send_signal(signum)
-    process.communicate()
-    assert process.returncode == status
-    assert len(load_sampler(tmp_path / "model").generate("", 5)) == 5
-    assert (tmp_path / "backup").exists()
+    processes = {}
+    for name, signum, status in [("one", signal.SIGINT, 130), ("two", signal.SIGTERM, 143)]:
+        own = [*command, "-o", name, "--backup", f"{name}.backup"]
+        process = subprocess.Popen(own, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env)
+        processes[name] = process, signum, status
+    for name, (process, signum, status) in processes.items():
+        while "epoch 2" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signum)
+        process.communicate()
+        assert process.returncode == status
+        assert len(load_sampler(tmp_path / name).generate("", 5)) == 5
+        assert (tmp_path / f"{name}.backup").exists()
 
 
 def test_58_fit_in_another_thread():
@@ -527,6 +531,20 @@ def test_62_the_disk_fails_when_asked_to_keep(tmp_path, monkeypatch, call):
         saving.save(path, {"n": 2}, {"w": np.zeros(8)})
     assert saving.load(path)[0] == {"n": call}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_62_a_system_that_cannot_be_asked_to_begin_writing(tmp_path, monkeypatch):
+    """Then all is written when the file is complete, as where there is no such call."""
+
+    def fail(*args):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "posix_fadvise", fail, raising=False)
+    saving.save(tmp_path / "refused", {"n": 1}, {"w": np.arange(8)})
+    monkeypatch.delattr(os, "posix_fadvise")
+    saving.save(tmp_path / "absent", {"n": 1}, {"w": np.arange(8)})
+    assert saving.load(tmp_path / "absent")[1]["w"].tolist() == list(range(8))
+    assert (tmp_path / "refused").read_bytes() == (tmp_path / "absent").read_bytes()
 
 
 def test_63_mode_umask_and_links(tmp_path):

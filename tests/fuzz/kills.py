@@ -21,6 +21,7 @@ from pathlib import Path
 
 from textrnn import saving
 
+STEPS = 207  # of the training below
 SAVE = """
 import sys
 import numpy as np
@@ -80,26 +81,29 @@ def kill_saves(number: int, chance: random.Random, folder: Path) -> int:
 def kill_trainings(number: int, chance: random.Random, folder: Path) -> int:
     """Kill processes that train; give how many ended otherwise than one that was not killed."""
 
-    def lines(backup: Path, kill_after: float | None) -> list[str]:
+    def train_and_kill(backup: Path, after: float) -> None:
         process = start(__file__, "--train", str(backup))
-        if kill_after is None:
-            return process.communicate()[0].splitlines()
-        for _ in range(int(kill_after)):
+        for _ in range(int(after)):
             process.stdout.readline()
-        time.sleep(kill_after % 1 * 0.02)
+        time.sleep(after % 1 * 0.02)
         process.kill()
         process.communicate()
-        return []
 
-    whole = lines(folder / "whole", None)
-    steps, bad, kills = whole.count("step"), 0, 0
+    def train_to_the_end(backup: Path) -> list[str]:
+        return start(__file__, "--train", str(backup)).communicate()[0].splitlines()
+
+    never_killed = start(__file__, "--train", str(folder / "whole"))
+    ends, kills = [], 0
     for n in range(number):
         backup = folder / f"backup{n}"
         for _ in range(1 + n % 2):
-            lines(backup, chance.uniform(0, steps / (1 + n % 2)))
+            train_and_kill(backup, chance.uniform(0, STEPS / (1 + n % 2)))
             kills += 1
-        bad += lines(backup, None)[-1] != whole[-1]
-    print(f"trainings of {steps} steps: {kills} kills, {number} finishes, {bad} not bit-equal")
+        ends.append(train_to_the_end(backup)[-1])
+    whole = never_killed.communicate()[0].splitlines()
+    assert whole.count("step") == STEPS
+    bad = sum(end != whole[-1] for end in ends)
+    print(f"trainings of {STEPS} steps: {kills} kills, {number} finishes, {bad} not bit-equal")
     return bad
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from textrnn import saving
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.errors import CorruptModelError, UnsupportedFormatError, check_int
+from textrnn.replacing import check_folder
 
 _log = logging.getLogger("textrnn")
 
@@ -116,7 +117,7 @@ class BackupAndRestore(Callback):
             UnsupportedFormatError: the file is something else, which is left alone.
             CorruptModelError: there are backups, and none is whole.
         """
-        saving.check_folder(self.path)
+        check_folder(self.path)
         damaged = None
         for path in (self.path, self.previous):
             try:

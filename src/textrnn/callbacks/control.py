@@ -8,7 +8,7 @@ from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.errors import NonFiniteError, check_choice, check_int, check_number
-from textrnn.saving import check_folder
+from textrnn.replacing import check_folder
 
 
 class _Monitor:
