@@ -1,11 +1,13 @@
 """Several threads and processes with one thing: rows 72 to 81 of the fault table."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -143,6 +145,46 @@ def test_77_writing_after_a_fork(gen, tmp_path):
         assert status == 0
         assert os.read(reading, 1000).decode() == text
         os.close(reading)
+
+
+FETCHER = """
+import sys
+from textrnn import datasets
+sys.stdout.write(datasets._fetch("small.txt", *sys.argv[1:]))
+"""
+
+
+def test_78_two_processes_download_one_data_set(tmp_path):
+    """While one has half of it another begins; both get the text whole, and one file is left."""
+    half_sent, both_wait = threading.Event(), threading.Barrier(2, timeout=60)
+
+    class Slow(BaseHTTPRequestHandler):
+        """Gives the second half of the file to nobody before both have the first."""
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(data[:1000])
+            half_sent.set()
+            both_wait.wait()
+            self.wfile.write(data[1000:])
+
+        def log_message(self, *args):
+            pass
+
+    data = TEXT.encode()
+    env = {**os.environ, "TEXTRNN_DATA_DIR": str(tmp_path), "no_proxy": "127.0.0.1"}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        command = [sys.executable, "-c", FETCHER, address, hashlib.sha256(data).hexdigest()]
+        first = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
+        half_sent.wait(60)
+        second = subprocess.run(command, stdout=subprocess.PIPE, env=env)
+        texts = [first.communicate()[0], second.stdout]
+        server.shutdown()
+    assert texts == [data, data]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.txt"]
 
 
 WORKER = """
