@@ -15,7 +15,7 @@ ROWS = [
      "schedules"},
     {"corpus", "stepping.base", "models.base"},
     {"stepping.ngram", "stepping.recurrent", "stepping.window"},
-    {"stepping", "models.ngram", "models.recurrent", "models.window"},
+    {"stepping", "models.ngram", "models.recurrent", "models.steppers", "models.window"},
     {"models", "writing"},
     {"sampler", "evaluation", "optim", "progress", "callbacks.base"},
     {"inspection", "callbacks.backup", "callbacks.control", "callbacks.weights", "snapshot"},

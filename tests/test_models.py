@@ -28,13 +28,13 @@ from textrnn.models import (
 from textrnn.models.base import (
     Dropout,
     LanguageModel,
-    ModuleStepper,
     describe,
     detach,
     rebuild,
     restore,
     to_arrays,
 )
+from textrnn.models.steppers import ModuleStepper
 from textrnn.stepping import STEPPERS
 
 RECURRENT = ["rnn", "gru", "lstm"]

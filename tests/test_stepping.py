@@ -6,10 +6,12 @@ import torch
 
 from textrnn.errors import CorruptModelError
 from textrnn.models import MODELS, NGramModel, build
-from textrnn.models.base import ModuleStepper, to_arrays
+from textrnn.models.base import to_arrays
+from textrnn.models.steppers import DeviceStepper, ModuleStepper
 from textrnn.stepping import STEPPERS
 
 V = 11
+RECURRENT = ("rnn", "gru", "lstm")
 SETTINGS = {
     "rnn": ("rnn", {"hidden_size": 17}),
     "rnn, 3 layers": ("rnn", {"hidden_size": 17, "num_layers": 3}),
@@ -158,6 +160,34 @@ def test_the_module_stepper_keeps_the_mode_after_an_error(tokens):
     with pytest.raises(IndexError, match="out of range"):
         ModuleStepper(model).step(np.array([V]))
     assert model.training
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if SETTINGS[name][0] in RECURRENT])
+def test_many_texts_on_a_device_are_those_of_numpy(name):
+    """The device, which is the CPU here, gives the same but for rounding, on states of its own."""
+    kind, arguments = SETTINGS[name]
+    model = build(kind, V, arguments, seed=0)
+    stepper = STEPPERS[kind](model.config, to_arrays(model))
+    many = DeviceStepper(stepper, torch.device("cpu"))
+    columns = np.random.default_rng(0).integers(0, V, (60, 64))
+    expected, state = stepper.step(columns[0], together=True)
+    placed = many.place(many.step(columns[0], together=True)[1], 64)
+    for column in columns[1:]:
+        expected, state = stepper.step(column, state, together=True)
+        logits, placed = many.step(column, placed, together=True)
+        assert all(isinstance(part, torch.Tensor) for part in placed)
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5, strict=True)
+
+
+def test_few_texts_stay_where_they_are(tokens):
+    """A device gets no fewer than it is worth while for, and none that has a state of NumPy's."""
+    model = build("gru", V, {"hidden_size": 5}, seed=0)
+    stepper = STEPPERS["gru"](model.config, to_arrays(model))
+    few = DeviceStepper(stepper, torch.device("cpu"))
+    _, state = few.step(tokens[0])
+    assert few.place(state, 63) is state
+    by_numpy, _ = stepped(stepper, tokens[:20])
+    np.testing.assert_array_equal(stepped(few, tokens[:20])[0], by_numpy)
 
 
 # Tensors that do not fit

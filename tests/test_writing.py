@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from textrnn.errors import UnknownTokenError
 from textrnn.models import LSTMModel, NGramModel, stepper_of
-from textrnn.models.base import ModuleStepper, to_arrays
+from textrnn.models.base import to_arrays
+from textrnn.models.steppers import DeviceStepper, ModuleStepper
 from textrnn.sampler import Sampler
 from textrnn.sampling import Past, Sampling
 from textrnn.stepping import STEPPERS, Stepper
@@ -63,6 +64,32 @@ def test_without_a_seed_many_texts_follow_the_same_probabilities(lstm):
     counts = np.bincount(lstm.vocab.encode("".join(texts)), minlength=len(p))
     chi_square = float(((counts - 6400 * p) ** 2 / (6400 * p)).sum())
     assert chi_square < 39.3  # once in 100,000 times with 9 degrees of freedom
+
+
+NEARLY_GREEDY = {"temperature": 1e-9, "stop_strings": "b"}
+"""What every text is as good as certain with, and some end before the others."""
+
+
+def test_texts_that_are_written_on_a_device(lstm):
+    """Prompts read by NumPy, texts written there (here by torch on the CPU), some to the end."""
+    sampler = Sampler(lstm.vocab, DeviceStepper(lstm.stepper, torch.device("cpu")))
+    prompts = ["abcdefgh"[n % 8 :] * (1 + n // 8) for n in range(72)]
+    texts = sampler.generate(prompts, 30, **NEARLY_GREEDY)
+    assert texts == lstm.generate(prompts, 30, **NEARLY_GREEDY)
+    lengths = [len(text) - len(prompt) for text, prompt in zip(texts, prompts, strict=True)]
+    assert min(lengths) < 30 == max(lengths)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_texts_that_are_written_on_a_gpu(lstm):
+    """A model that lies on CUDA writes many texts there, and few as anywhere."""
+    torch.manual_seed(0)
+    model = LSTMModel(len(lstm.vocab), hidden_size=256, num_layers=2).to("cuda")
+    sampler = Sampler(lstm.vocab, stepper_of(model))
+    prompts = ["abcdefgh"[n % 8 :] * (1 + n // 8) for n in range(72)]
+    texts = sampler.generate(prompts, 30, **NEARLY_GREEDY)
+    assert texts == lstm.generate(prompts, 30, **NEARLY_GREEDY)
+    assert sampler.generate("abc", 30, seed=1) == lstm.generate("abc", 30, seed=1)
 
 
 def test_a_list_of_prompts_gives_a_list(sampler):

@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 
 from textrnn.errors import UnknownTokenError, check_int
 from textrnn.sampling import Past, Sampling
-from textrnn.stepping import Stepper
 from textrnn.symbols import join_words
 from textrnn.vocab import Vocab
 
-_AT_ONCE = 64  # texts that are written side by side
-
 
 class Steps(Protocol):
-    """What text is made with: the steppers, and the adapter for models of a user's own."""
+    """What text is made with: the steppers, and the adapters for what torch holds."""
+
+    at_once: int  # texts that are best written side by side
 
     def step(
         self, ids: NDArray[Any], state: Any = None, *, together: bool = False
     ) -> tuple[NDArray[np.float32], Any]:
         """Read one token of each text; give the logits of the token after it, and the state."""
+
+    def place(self, state: Any, texts: int) -> Any:
+        """Give the state of so many texts where they are stepped together the fastest."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Writer:
 
     def write(self, prompts: list[str], number: int, state: TextState | None) -> list[str]:
         """Give ``number`` texts for each prompt, without the prompts."""
-        at_once = _AT_ONCE if isinstance(self.voice[1], Stepper) else 1
+        at_once = self.voice[1].at_once
         written: list[str] = []
         for first in range(0, len(prompts), at_once):
             some = read(self.voice, prompts[first : first + at_once], state, self.together)
@@ -133,6 +135,8 @@ class Writer:
         vocab, stepper = self.voice
         texts = [_Text(vocab, self.sampling, one, self.stops, self._rng(i)) for one, i in begun]
         logits, state = _join([one for one, _ in begun])
+        if self.together:
+            state = stepper.place(state, len(texts))
         alive = list(enumerate(texts))
         pasts = [text.past for text in texts if text.past]
         for left in range(self.max_new_tokens, 0, -1):

@@ -8,11 +8,13 @@ import torch
 
 from textrnn.device import flushing_denormals
 from textrnn.errors import check_choice, check_keywords
-from textrnn.models.base import LanguageModel, ModuleStepper, to_arrays
+from textrnn.models.base import LanguageModel, to_arrays
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
+from textrnn.models.steppers import DeviceStepper, ModuleStepper
 from textrnn.models.window import WindowMLPModel, WindowRNNModel
 from textrnn.stepping import STEPPERS, Stepper
+from textrnn.stepping.recurrent import RecurrentStepper
 
 __all__ = [
     "MODELS",
@@ -96,11 +98,18 @@ def build(
     return built
 
 
-def stepper_of(model: LanguageModel) -> Stepper | ModuleStepper:
-    """Give what steps this model: NumPy for our families, its own module for any other."""
+def stepper_of(model: LanguageModel) -> Stepper | DeviceStepper | ModuleStepper:
+    """Give what steps this model: NumPy for our families, its own module for any other.
+
+    A recurrent model on CUDA writes many texts there.
+    """
     if isinstance(model, NGramModel):
         return model.stepper
     kind = kind_of(model)
-    if kind in STEPPERS:
-        return STEPPERS[kind](model.config, to_arrays(model))
-    return ModuleStepper(model)
+    if kind not in STEPPERS:
+        return ModuleStepper(model)
+    stepper = STEPPERS[kind](model.config, to_arrays(model))
+    device = next(model.parameters()).device
+    if isinstance(stepper, RecurrentStepper) and device.type == "cuda":
+        return DeviceStepper(stepper, device)
+    return stepper

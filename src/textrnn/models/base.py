@@ -126,32 +126,6 @@ class Dropout(nn.Module):
         return x * keep.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
 
 
-class ModuleStepper:
-    """Steps any model, one of a user's own too, through its torch module.
-
-    It takes and gives what the steppers in ``textrnn.stepping`` do, except that the state is
-    the model's own.
-    """
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
-
-    def step(
-        self, ids: NDArray[Any], state: State = None, *, together: bool = True
-    ) -> tuple[NDArray[np.float32], State]:
-        """Read one token (N,) of each text; give logits (N, V) and the state."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                column = torch.as_tensor(ids, dtype=torch.int64, device=self.device)[:, None]
-                logits, state = self.model(column, state)
-            return logits[:, -1].float().cpu().numpy(), state
-        finally:
-            self.model.train(training)
-
-
 def grow_tensor(
     tensor: torch.Tensor, shape: Sequence[int], origins: NDArray[np.int64]
 ) -> torch.Tensor:

@@ -39,6 +39,8 @@ class Stepper(ABC):
         CorruptModelError: a tensor is missing, or has another shape than the config says.
     """
 
+    at_once = 64  # texts that are best written side by side
+
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})
         with np.errstate(over="ignore", invalid="ignore"):  # of finite, but absurd weights
@@ -62,6 +64,10 @@ class Stepper(ABC):
         self, ids: NDArray[Any], state: State = None, *, together: bool = False
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; give the logits of the token after it, and the state."""
+
+    def place(self, state: State, texts: int) -> State:
+        """Give the state where so many texts are stepped the fastest: where it is."""
+        return state
 
 
 def check_layout(

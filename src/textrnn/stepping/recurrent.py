@@ -13,8 +13,9 @@ vector and a matrix for each layer, and few passes over its result:
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size, times
 
 
-class _RecurrentStepper(Stepper):
+class RecurrentStepper(Stepper):
     """What RNN, GRU and LSTM share: a table of first-layer inputs, stacked cells, a head.
 
     The gates of a cell are blocks of H columns; ``order`` says which of torch's come first, and
@@ -33,6 +34,7 @@ class _RecurrentStepper(Stepper):
     sigmoids: int
     arrays: int  # of a layer's state
     times_h = 1.0
+    tanh: Any = np.tanh
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
@@ -96,7 +98,7 @@ class _RecurrentStepper(Stepper):
         """Read one token of each text; the state is r (N, G), and more, of each layer."""
         old = self._start(len(ids)) if state is None else state
         new: list[NDArray[Any]] = []
-        x = self.table.take(ids, axis=0)  # (N, G)
+        x = self.table[ids]  # (N, G)
         for weight, bias in self.layers:
             h, *rest = self._cell(x, *old[len(new) : len(new) + self.arrays])
             both = times(h, weight, together)  # (N, G + G of the layer above, or V)
@@ -104,6 +106,18 @@ class _RecurrentStepper(Stepper):
             new += both[:, : self.gates], *rest
             x = both[:, self.gates :]
         return x, tuple(new)
+
+    def moved(self, move: Callable[[NDArray[Any]], Any], tanh: Any) -> Self:
+        """Give a stepper of texts together whose arrays are others than NumPy's, as on a GPU.
+
+        Args:
+            move: gives such an array for one of NumPy's.
+            tanh: takes one, and as ``out`` the place for the result, as ``numpy.tanh`` does.
+        """
+        other = copy(self)
+        other.table, other.tanh = move(self.table), tanh
+        other.layers = [(move(weight), move(bias)) for weight, bias in self.layers]
+        return other
 
     @abstractmethod
     def _cell(
@@ -115,7 +129,7 @@ class _RecurrentStepper(Stepper):
         """
 
 
-class RNNStepper(_RecurrentStepper):
+class RNNStepper(RecurrentStepper):
     """Steps ``RNNModel``: h' = tanh(x + r), or relu (Elman 1990)."""
 
     order, sigmoids, arrays = (0,), 0, 1
@@ -128,10 +142,10 @@ class RNNStepper(_RecurrentStepper):
         self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
     ) -> tuple[NDArray[Any], ...]:
         x += r
-        return (np.maximum(x, 0, out=x) if self.relu else np.tanh(x, out=x),)
+        return (x.clip(0) if self.relu else self.tanh(x, out=x),)
 
 
-class GRUStepper(_RecurrentStepper):
+class GRUStepper(RecurrentStepper):
     """Steps ``GRUModel`` (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU)."""
 
     order, sigmoids, arrays = (0, 1, 2), 2, 2  # reset, update, new
@@ -148,10 +162,10 @@ class GRUStepper(_RecurrentStepper):
         n, (h,) = self.width, rest
         gates, new = x[:, : 2 * n], x[:, 2 * n :]
         gates += r[:, : 2 * n]
-        np.tanh(gates, out=gates)
+        self.tanh(gates, out=gates)
         gates += 1  # twice reset, twice update
         new += gates[:, :n] * r[:, 2 * n :]
-        np.tanh(new, out=new)
+        self.tanh(new, out=new)
         h = h - new
         h *= gates[:, n:]
         h *= 0.5
@@ -159,7 +173,7 @@ class GRUStepper(_RecurrentStepper):
         return h, h
 
 
-class LSTMStepper(_RecurrentStepper):
+class LSTMStepper(RecurrentStepper):
     """Steps ``LSTMModel`` (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
     order, sigmoids, arrays = (0, 1, 3, 2), 3, 2  # input, forget, output; candidate
@@ -170,12 +184,12 @@ class LSTMStepper(_RecurrentStepper):
     ) -> tuple[NDArray[Any], ...]:
         n = self.width
         x += r
-        np.tanh(x, out=x)
+        self.tanh(x, out=x)
         gates = x[:, : 3 * n]
         gates += 1  # twice input, twice forget, twice output
         c = gates[:, n : 2 * n] * rest[0]
         c += gates[:, :n] * x[:, 3 * n :]
         c *= 0.5
-        h = np.tanh(c)
+        h = self.tanh(c)
         h *= gates[:, 2 * n :]
         return h, c
