@@ -7,11 +7,12 @@ import torch
 from textrnn.errors import CorruptModelError
 from textrnn.models import MODELS, NGramModel, build
 from textrnn.models.base import to_arrays
-from textrnn.models.steppers import DeviceStepper, ModuleStepper
+from textrnn.models.steppers import DeviceStepper, DeviceWalk, ModuleStepper
 from textrnn.stepping import STEPPERS
 
 V = 11
 RECURRENT = ("rnn", "gru", "lstm")
+CPU = torch.device("cpu")
 SETTINGS = {
     "rnn": ("rnn", {"hidden_size": 17}),
     "rnn, 3 layers": ("rnn", {"hidden_size": 17, "num_layers": 3}),
@@ -162,32 +163,50 @@ def test_the_module_stepper_keeps_the_mode_after_an_error(tokens):
     assert model.training
 
 
+def test_a_walk_is_the_steps_one_after_the_other(made, tokens):
+    """In memory of its own, and its state at any point is a value that later steps leave alone."""
+    _, stepper = made
+    expected, _ = stepped(stepper, tokens[:60])
+    walk = stepper.walk(7)
+    for column, logits in zip(tokens[:30], expected, strict=False):
+        np.testing.assert_array_equal(walk.step(column), logits, strict=True)
+    some = walk.state([4, 0])
+    for column, logits in zip(tokens[30:60], expected[30:], strict=True):
+        np.testing.assert_array_equal(walk.step(column), logits, strict=True)
+    branch = stepper.walk(2, some)
+    for column, logits in zip(tokens[30:60], expected[30:], strict=True):
+        np.testing.assert_array_equal(branch.step(column[[4, 0]]), logits[[4, 0]], strict=True)
+
+
 @pytest.mark.parametrize("name", [name for name in SETTINGS if SETTINGS[name][0] in RECURRENT])
 def test_many_texts_on_a_device_are_those_of_numpy(name):
-    """The device, which is the CPU here, gives the same but for rounding, on states of its own."""
+    """The device, which is the CPU here, gives the same but for rounding."""
     kind, arguments = SETTINGS[name]
     model = build(kind, V, arguments, seed=0)
     stepper = STEPPERS[kind](model.config, to_arrays(model))
-    many = DeviceStepper(stepper, torch.device("cpu"))
+    here = stepper.walk(64, together=True)
+    there = DeviceStepper(stepper, CPU).walk(64, together=True)
+    assert isinstance(there, DeviceWalk)
     columns = np.random.default_rng(0).integers(0, V, (60, 64))
-    expected, state = stepper.step(columns[0], together=True)
-    placed = many.place(many.step(columns[0], together=True)[1], 64)
-    for column in columns[1:]:
-        expected, state = stepper.step(column, state, together=True)
-        logits, placed = many.step(column, placed, together=True)
-        assert all(isinstance(part, torch.Tensor) for part in placed)
-        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5, strict=True)
+    for column in columns[:30]:
+        np.testing.assert_allclose(there.step(column), here.step(column), rtol=1e-5, atol=1e-5)
+    state = there.state(list(range(64)))
+    assert all(isinstance(part, np.ndarray) for part in state)
+    again = DeviceStepper(stepper, CPU).walk(64, state, together=True)
+    for column in columns[30:]:
+        np.testing.assert_allclose(again.step(column), here.step(column), rtol=1e-5, atol=1e-5)
 
 
-def test_few_texts_stay_where_they_are(tokens):
-    """A device gets no fewer than it is worth while for, and none that has a state of NumPy's."""
+@pytest.mark.parametrize(("texts", "together"), [(63, True), (64, False)])
+def test_what_is_not_worth_a_device_stays_here(texts, together):
+    """Few texts, and those with a seed, which must be the same alone and among others."""
     model = build("gru", V, {"hidden_size": 5}, seed=0)
     stepper = STEPPERS["gru"](model.config, to_arrays(model))
-    few = DeviceStepper(stepper, torch.device("cpu"))
-    _, state = few.step(tokens[0])
-    assert few.place(state, 63) is state
-    by_numpy, _ = stepped(stepper, tokens[:20])
-    np.testing.assert_array_equal(stepped(few, tokens[:20])[0], by_numpy)
+    walk = DeviceStepper(stepper, CPU).walk(texts, together=together)
+    column = np.arange(texts) % V
+    expected, _ = stepper.step(column, together=together)
+    np.testing.assert_array_equal(walk.step(column), expected)
+    assert not isinstance(walk, DeviceWalk)
 
 
 # Tensors that do not fit

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from textrnn.errors import UnknownTokenError, check_int
 from textrnn.sampling import Past, Sampling
+from textrnn.stepping.base import Walk
 from textrnn.symbols import join_words
 from textrnn.vocab import Vocab
 
@@ -18,13 +19,8 @@ class Steps(Protocol):
 
     at_once: int  # texts that are best written side by side
 
-    def step(
-        self, ids: NDArray[Any], state: Any = None, *, together: bool = False
-    ) -> tuple[NDArray[np.float32], Any]:
-        """Read one token of each text; give the logits of the token after it, and the state."""
-
-    def place(self, state: Any, texts: int) -> Any:
-        """Give the state of so many texts where they are stepped together the fastest."""
+    def walk(self, texts: int, state: Any = None, *, together: bool = False) -> Walk:
+        """Begin to step so many texts from a state, token after token."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,7 @@ class Writer:
         vocab, stepper = self.voice
         texts = [_Text(vocab, self.sampling, one, self.stops, self._rng(i)) for one, i in begun]
         logits, state = _join([one for one, _ in begun])
-        if self.together:
-            state = stepper.place(state, len(texts))
+        walk = stepper.walk(len(texts), state, together=self.together)
         alive = list(enumerate(texts))
         pasts = [text.past for text in texts if text.past]
         for left in range(self.max_new_tokens, 0, -1):
@@ -153,8 +148,9 @@ class Writer:
                     break
                 if len(going) < len(alive):
                     alive, tokens = [alive[row] for row in going], tokens[going]
-                    pasts, state = [pasts[row] for row in going if pasts], _rows(state, going)
-            logits, state = stepper.step(tokens, state, together=self.together)
+                    pasts, state = [pasts[row] for row in going if pasts], walk.state(going)
+                    walk = stepper.walk(len(going), state, together=self.together)
+            logits = walk.step(tokens)
         for k, text in enumerate(texts):
             if piece := text.rest():
                 yield k, piece
@@ -178,16 +174,17 @@ def read(
     done = {} if state is None else {i: state for i, ids in enumerate(tokens) if not ids}
     alive = sorted((i for i, ids in enumerate(tokens) if ids), key=lambda i: -len(tokens[i]))
     own = None if state is None or not alive else _join([state] * len(alive))[1]
+    walk = stepper.walk(len(alive), own, together=together)
     for t in range(max(map(len, tokens), default=0)):
         going = [i for i in alive if len(tokens[i]) > t]
         if len(going) < len(alive):
-            alive, own = going, _rows(own, list(range(len(going))))
-        column = np.array([tokens[i][t] for i in alive])
-        logits, own = stepper.step(column, own, together=together)
+            own = walk.state(list(range(len(going))))
+            alive, walk = going, stepper.walk(len(going), own, together=together)
+        logits = walk.step(np.array([tokens[i][t] for i in alive]))
         for row, i in enumerate(alive):
             if len(tokens[i]) == t + 1:
-                mine = own if len(alive) == 1 else _rows(own, [row])
-                done[i] = TextState((*before, *said[i]), logits[row : row + 1], mine)
+                now = logits[row : row + 1].copy()
+                done[i] = TextState((*before, *said[i]), now, walk.state([row]))
     return [done[i] for i in range(len(prompts))]
 
 
@@ -198,11 +195,6 @@ def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
     parts = zip(*(one.state for one in states), strict=True)
     logits = np.concatenate([one.logits for one in states])
     return logits, tuple(np.concatenate(part) for part in parts)
-
-
-def _rows(state: Any, rows: list[int]) -> Any:
-    """Give the state of some of the texts."""
-    return tuple(part[rows] for part in state)
 
 
 def _banned(

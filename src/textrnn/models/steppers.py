@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from textrnn.models.base import LanguageModel, State
-from textrnn.stepping.recurrent import RecurrentStepper
+from textrnn.stepping.base import Walk
+from textrnn.stepping.recurrent import RecurrentStepper, RecurrentWalk
 
 _MANY = 64  # texts from which on a GPU is used; not measured yet
 
@@ -39,16 +40,32 @@ class ModuleStepper:
         finally:
             self.model.train(training)
 
-    def place(self, state: State, texts: int) -> State:
-        """Give the state where so many texts are stepped the fastest: where it is."""
-        return state
+    def walk(self, texts: int, state: State = None, *, together: bool = True) -> "ModuleWalk":
+        """Begin to step a text from a state."""
+        return ModuleWalk(self, state)
+
+
+class ModuleWalk:
+    """A text on its way through a torch module."""
+
+    def __init__(self, stepper: ModuleStepper, state: State) -> None:
+        self._stepper, self._state = stepper, state
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read the next token; give the logits after it."""
+        logits, self._state = self._stepper.step(ids, self._state)
+        return logits
+
+    def state(self, rows: list[int]) -> State:
+        """Give the model's own state."""
+        return self._state
 
 
 class DeviceStepper:
     """Steps few texts with NumPy, and many that are stepped together on a GPU.
 
     A GPU takes as long for one text as for hundreds, and longer than a CPU for one. The
-    arithmetic is the same in both places. A state lies where it was placed, and is stepped there.
+    arithmetic is the same in both places, and so are the states, which are NumPy's.
 
     Args:
         stepper: the model's, on NumPy.
@@ -59,21 +76,33 @@ class DeviceStepper:
 
     def __init__(self, stepper: RecurrentStepper, device: torch.device) -> None:
         self._device = device
-        self._here, self._there = stepper, stepper.moved(self._move, torch.tanh)
+        self._here, self._there = stepper, stepper.moved(self._move, torch)
 
-    def step(
-        self, ids: NDArray[Any], state: State = None, *, together: bool = False
-    ) -> tuple[NDArray[np.float32], State]:
-        """Read one token (N,) of each text; give logits (N, V) and the state."""
-        if state is None or isinstance(state[0], np.ndarray):
-            return self._here.step(ids, state, together=together)
-        logits: Any
-        logits, state = self._there.step(self._move(ids), state, together=True)
-        return logits.cpu().numpy(), state
-
-    def place(self, state: State, texts: int) -> State:
-        """Give the state of so many texts where they are stepped the fastest."""
-        return tuple(map(self._move, state)) if texts >= _MANY else state
+    def walk(self, texts: int, state: State = None, *, together: bool = False) -> Walk:
+        """Begin to step so many texts from a state, where that is fastest."""
+        if not together or texts < _MANY:
+            return self._here.walk(texts, state, together=together)
+        with self._device:  # the memory is made there
+            moved = None if state is None else tuple(map(self._move, state))
+            walk = self._there.walk(texts, moved, together=True)
+        return DeviceWalk(walk, self._move)
 
     def _move(self, array: NDArray[Any]) -> Any:
         return torch.from_numpy(array).to(self._device)
+
+
+class DeviceWalk:
+    """Texts on their way on a GPU."""
+
+    def __init__(self, walk: RecurrentWalk, move: Any) -> None:
+        self._walk: Any = walk  # its arrays are torch's
+        self._move = move
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read one token of each text; give the logits after it, good until the next step."""
+        logits: NDArray[np.float32] = self._walk.step(self._move(ids)).cpu().numpy()
+        return logits
+
+    def state(self, rows: list[int]) -> State:
+        """Give the state of some of the texts as NumPy's arrays."""
+        return tuple(part.cpu().numpy() for part in self._walk.state(rows))

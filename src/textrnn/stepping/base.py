@@ -15,7 +15,7 @@ faster and rounds otherwise.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +65,35 @@ class Stepper(ABC):
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; give the logits of the token after it, and the state."""
 
-    def place(self, state: State, texts: int) -> State:
-        """Give the state where so many texts are stepped the fastest: where it is."""
-        return state
+    def walk(self, texts: int, state: State = None, *, together: bool = False) -> "Walk":
+        """Begin to step so many texts from a state, token after token."""
+        return StepWalk(self, state, together)
+
+
+class Walk(Protocol):
+    """N texts on their way. It belongs to who began it: unlike a stepper it changes."""
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read one token of each text; give the logits after it, good until the next step."""
+
+    def state(self, rows: list[int]) -> Any:
+        """Give the state of some of the texts, a value that no step changes."""
+
+
+class StepWalk:
+    """The walk of a stepper that needs no memory for it."""
+
+    def __init__(self, stepper: Stepper, state: State, together: bool) -> None:
+        self._stepper, self._state, self._together = stepper, state, together
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read one token of each text; give the logits after it."""
+        logits, self._state = self._stepper.step(ids, self._state, together=self._together)
+        return logits
+
+    def state(self, rows: list[int]) -> State:
+        """Give the state of some of the texts."""
+        return tuple(part[rows] for part in self._state or ())
 
 
 def check_layout(

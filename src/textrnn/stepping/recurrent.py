@@ -7,12 +7,13 @@ vector and a matrix for each layer, and few passes over its result:
 - A layer's output h is wanted in two places: by the layer itself at the next step, by the layer
   above (or the head) at this one. Both weights stand in one matrix. The state of a layer is
   therefore not h but what h adds to the layer's gates at the next step, r = W_hh h + b_hh.
+- Where numbers are put, and which part of an array is which gate, is settled once for a walk.
 - sigmoid(x) = (tanh(x / 2) + 1) / 2, so that one tanh serves all gates. The weights of sigmoid
   gates are halved; the other half is taken where it costs nothing, in the weights that what a
   gate lets through is multiplied with.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, Self
@@ -20,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size, times
+from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size
 
 
 class RecurrentStepper(Stepper):
@@ -32,9 +33,8 @@ class RecurrentStepper(Stepper):
 
     order: tuple[int, ...]
     sigmoids: int
-    arrays: int  # of a layer's state
     times_h = 1.0
-    tanh: Any = np.tanh
+    xp: Any = np  # what computes: NumPy, or torch
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
@@ -84,71 +84,134 @@ class RecurrentStepper(Stepper):
         """Give the columns of the recurrent part as the cell wants them."""
         return columns
 
-    def _start(self, texts: int) -> tuple[NDArray[Any], ...]:
-        """Give the state of texts that have not begun: h = 0, so that r is its bias."""
-        state: list[NDArray[Any]] = []
-        for _, bias in self.layers:
-            state.append(np.repeat(bias[None, : self.gates], texts, axis=0))
-            state += [np.zeros((texts, self.width), dtype=np.float32)] * (self.arrays - 1)
-        return tuple(state)
+    @abstractmethod
+    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> "Cell":
+        """Make memory for a layer of N texts, whose gates get the parts x and r (N, G)."""
+
+    def walk(self, texts: int, state: State = None, *, together: bool = False) -> "RecurrentWalk":
+        """Begin to step so many texts from a state."""
+        return RecurrentWalk(self, texts, state, together)
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, together: bool = False
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; the state is r (N, G), and more, of each layer."""
-        old = self._start(len(ids)) if state is None else state
-        new: list[NDArray[Any]] = []
-        x = self.table[ids]  # (N, G)
-        for weight, bias in self.layers:
-            h, *rest = self._cell(x, *old[len(new) : len(new) + self.arrays])
-            both = times(h, weight, together)  # (N, G + G of the layer above, or V)
-            both += bias
-            new += both[:, : self.gates], *rest
-            x = both[:, self.gates :]
-        return x, tuple(new)
+        walk = self.walk(len(ids), state, together=together)
+        return walk.step(ids), walk.state(list(range(len(ids))))
 
-    def moved(self, move: Callable[[NDArray[Any]], Any], tanh: Any) -> Self:
-        """Give a stepper of texts together whose arrays are others than NumPy's, as on a GPU.
+    def moved(self, move: Callable[[NDArray[Any]], Any], xp: Any) -> Self:
+        """Give a stepper that computes with other arrays than NumPy's.
 
         Args:
             move: gives such an array for one of NumPy's.
-            tanh: takes one, and as ``out`` the place for the result, as ``numpy.tanh`` does.
+            xp: the module of their functions, torch for instance.
         """
         other = copy(self)
-        other.table, other.tanh = move(self.table), tanh
+        other.table, other.xp = move(self.table), xp
         other.layers = [(move(weight), move(bias)) for weight, bias in self.layers]
         return other
 
-    @abstractmethod
-    def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        """Give ``times_h`` times h, and the rest of the state, from the parts x and r (N, G).
 
-        It may overwrite x, which nobody else uses, but not the state.
-        """
+class RecurrentWalk:
+    """N texts on their way through a recurrent model, in memory of their own.
+
+    Args:
+        stepper: the model's.
+        texts: N.
+        state: where they come from; None = they begin: h = 0, so that r is its bias.
+        together: whether they share a product of two matrices.
+    """
+
+    def __init__(self, stepper: RecurrentStepper, texts: int, state: State, together: bool) -> None:
+        xp, g = stepper.xp, stepper.gates
+        self._table, self._matmul = stepper.table, xp.matmul
+        self._x = x = xp.empty((texts, g), dtype=xp.float32)
+        self._layers, self._places = [], []
+        for weight, bias in stepper.layers:
+            both = xp.empty((texts, weight.shape[1]), dtype=xp.float32)
+            cell = stepper.cell(x, both[:, :g])
+            self._places += cell.state
+            if state is None:
+                cell.state[0][:] = bias[:g]
+            alone = not together and texts > 1  # each text has a product of its own
+            h, product = (cell.h[:, None], both[:, None]) if alone else (cell.h, both)
+            self._layers.append((cell, h, weight, product, both, bias))
+            x = both[:, g:]
+        self._logits: NDArray[np.float32] = x
+        for place, part in zip(self._places, state or (), strict=state is not None):
+            place[:] = part
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read one token of each text; give the logits after it, which the next step overwrites."""
+        self._x[:] = self._table[ids]
+        for cell, h, weight, product, both, bias in self._layers:
+            cell.compute()
+            self._matmul(h, weight, out=product)
+            both += bias
+        return self._logits
+
+    def state(self, rows: list[int]) -> tuple[NDArray[Any], ...]:
+        """Give the state of some of the texts: r, and more, of each layer."""
+        return tuple(place[rows] for place in self._places)
+
+
+class Cell(ABC):
+    """A layer of N texts: what it is given, what it remembers and what it puts out.
+
+    Attributes:
+        h: (N, H) what it puts out, after ``compute``.
+        state: what it remembers, r (N, G) first.
+    """
+
+    def __init__(self, xp: Any, x: NDArray[Any], r: NDArray[Any], width: int) -> None:
+        self.xp, self.x, self.r = xp, x, r
+        self.h = self.new(width)
+        self.state = [r]
+
+    def new(self, columns: int, value: float = 0.0) -> NDArray[Any]:
+        """Make an array with a row a text."""
+        array: NDArray[Any] = self.xp.full((len(self.x), columns), value, dtype=self.xp.float32)
+        return array
+
+    @abstractmethod
+    def compute(self) -> None:
+        """Compute ``times_h`` times h, from the parts x and r; x may be overwritten."""
 
 
 class RNNStepper(RecurrentStepper):
     """Steps ``RNNModel``: h' = tanh(x + r), or relu (Elman 1990)."""
 
-    order, sigmoids, arrays = (0,), 0, 1
+    order, sigmoids = (0,), 0
 
     def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.relu = choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
         super()._prepare(config, tensors)
 
-    def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        x += r
-        return (x.clip(0) if self.relu else self.tanh(x, out=x),)
+    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
+        """Make memory for a layer of N texts."""
+        return (_ReluCell if self.relu else _TanhCell)(self.xp, x, r, self.width)
+
+
+class _TanhCell(Cell):
+    def compute(self) -> None:
+        self.x += self.r
+        self.xp.tanh(self.x, out=self.h)
+
+
+class _ReluCell(Cell):
+    def __init__(self, xp: Any, x: NDArray[Any], r: NDArray[Any], width: int) -> None:
+        super().__init__(xp, x, r, width)
+        self.zero = self.new(width)
+
+    def compute(self) -> None:
+        self.x += self.r
+        self.xp.maximum(self.x, self.zero, out=self.h)
 
 
 class GRUStepper(RecurrentStepper):
     """Steps ``GRUModel`` (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU)."""
 
-    order, sigmoids, arrays = (0, 1, 2), 2, 2  # reset, update, new
+    order, sigmoids = (0, 1, 2), 2  # reset, update, new
 
     def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
         """Halve what the reset gate is multiplied with, because the gate is left twice as large."""
@@ -156,40 +219,63 @@ class GRUStepper(RecurrentStepper):
         halved[..., 2 * self.width :] *= 0.5
         return halved
 
-    def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        n, (h,) = self.width, rest
-        gates, new = x[:, : 2 * n], x[:, 2 * n :]
-        gates += r[:, : 2 * n]
-        self.tanh(gates, out=gates)
-        gates += 1  # twice reset, twice update
-        new += gates[:, :n] * r[:, 2 * n :]
-        self.tanh(new, out=new)
-        h = h - new
-        h *= gates[:, n:]
-        h *= 0.5
-        h += new
-        return h, h
+    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
+        """Make memory for a layer of N texts."""
+        return _GRUCell(self.xp, x, r, self.width)
+
+
+class _GRUCell(Cell):
+    def __init__(self, xp: Any, x: NDArray[Any], r: NDArray[Any], width: int) -> None:
+        super().__init__(xp, x, r, width)
+        n = width
+        self.gates, self.reset, self.update = x[:, : 2 * n], x[:, :n], x[:, n : 2 * n]
+        self.content = x[:, 2 * n :]
+        self.r_gates, self.r_content = r[:, : 2 * n], r[:, 2 * n :]
+        self.one, self.half, self.part = self.new(2 * n, 1.0), self.new(n, 0.5), self.new(n)
+        self.state = [r, self.h]
+
+    def compute(self) -> None:
+        xp, gates, content, h = self.xp, self.gates, self.content, self.h
+        gates += self.r_gates
+        xp.tanh(gates, out=gates)
+        gates += self.one  # twice reset, twice update
+        xp.multiply(self.reset, self.r_content, out=self.part)
+        content += self.part
+        xp.tanh(content, out=content)
+        h -= content
+        h *= self.update
+        h *= self.half
+        h += content
 
 
 class LSTMStepper(RecurrentStepper):
     """Steps ``LSTMModel`` (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
-    order, sigmoids, arrays = (0, 1, 3, 2), 3, 2  # input, forget, output; candidate
+    order, sigmoids = (0, 1, 3, 2), 3  # input, forget, output; candidate
     times_h = 2.0
 
-    def _cell(
-        self, x: NDArray[Any], r: NDArray[Any], *rest: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        n = self.width
-        x += r
-        self.tanh(x, out=x)
-        gates = x[:, : 3 * n]
-        gates += 1  # twice input, twice forget, twice output
-        c = gates[:, n : 2 * n] * rest[0]
-        c += gates[:, :n] * x[:, 3 * n :]
-        c *= 0.5
-        h = self.tanh(c)
-        h *= gates[:, 2 * n :]
-        return h, c
+    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
+        """Make memory for a layer of N texts."""
+        return _LSTMCell(self.xp, x, r, self.width)
+
+
+class _LSTMCell(Cell):
+    def __init__(self, xp: Any, x: NDArray[Any], r: NDArray[Any], width: int) -> None:
+        super().__init__(xp, x, r, width)
+        n = width
+        self.gates, self.candidate = x[:, : 3 * n], x[:, 3 * n :]
+        self.input, self.forget, self.output = x[:, :n], x[:, n : 2 * n], x[:, 2 * n : 3 * n]
+        self.one, self.half, self.c = self.new(3 * n, 1.0), self.new(n, 0.5), self.new(n)
+        self.state = [r, self.c]
+
+    def compute(self) -> None:
+        xp, x, gates, c, h = self.xp, self.x, self.gates, self.c, self.h
+        x += self.r
+        xp.tanh(x, out=x)
+        gates += self.one  # twice input, twice forget, twice output
+        c *= self.forget
+        xp.multiply(self.input, self.candidate, out=h)
+        c += h
+        c *= self.half
+        xp.tanh(c, out=h)
+        h *= self.output
