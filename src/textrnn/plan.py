@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from textrnn import recipe
+from textrnn import distributed, recipe
 from textrnn.corpus import Corpus
 from textrnn.device import pick_precision, training_speed
 from textrnn.models import MODELS, LanguageModel, build
@@ -48,8 +48,10 @@ def make_plan(
     """
     v, n = len(corpus.vocab), len(corpus.ids)
     precision = pick_precision(settings.precision, device, kind in MODELS)
-    measures = minutes and kind != "ngram" and not begun
-    speed = training_speed(device, precision) if measures else 0.0
+    speed = 0.0
+    if minutes and kind != "ngram" and not begun:
+        measured = torch.tensor(training_speed(device, precision), device=device)
+        speed = float(distributed.mean(measured))  # so that all processes choose the same
     reading = recipe.choose_reading(n, epochs, minutes, speed, v)
     if model is None:
         timed = minutes is not None
