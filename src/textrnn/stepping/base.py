@@ -7,6 +7,9 @@ Each family has a stepper that does the arithmetic of its torch module for one t
     state   None | tuple of (N, ...) arrays, never changed in place; None = start of text
     logits  (N, V) float32
 
+A stepper is a model's weights and never changes, so any number of threads may share it. A walk is
+texts on their way, with memory of its own.
+
 A text is stepped by its own matrix-vector products, so the same text comes out alone and beside
 others, to the last bit. Stepped ``together``, all texts share a product of two matrices, which is
 faster and rounds otherwise.
