@@ -101,13 +101,17 @@ class Sampling:
         Returns:
             (N,) ids: each the first whose cumulative probability is above the draw.
         """
+        if len(logits) == 1:  # without rows all is faster
+            scores = self._scores(logits[0], pasts)
+            if self.temperature == 0:
+                return np.array([scores.argmax()])
+            cumulative = np.add.accumulate(self._weights(scores))
+            return np.asarray(cumulative.searchsorted([draws[0] * cumulative[-1]], side="right"))
         scores = self._scores(logits, pasts)
         if self.temperature == 0:
             return np.asarray(scores.argmax(axis=1))
         cumulative = np.add.accumulate(self._weights(scores), axis=1)
         drawn = draws * cumulative[:, -1]
-        if len(drawn) == 1:
-            return np.asarray(cumulative[0].searchsorted(drawn, side="right"))
         return np.asarray((cumulative > drawn[:, None]).argmax(axis=1))
 
     def probabilities(
@@ -123,10 +127,10 @@ class Sampling:
             (V,) float64, summing to 1.
         """
         pasts = [Past(self, previous)] if self.looks_back else []
-        scores = self._scores(logits[None], pasts)
+        scores = self._scores(logits, pasts)
         if self.temperature == 0:
             return np.asarray(np.arange(len(logits)) == scores.argmax(), dtype=np.float64)
-        weights = self._weights(scores)[0]
+        weights = self._weights(scores)
         p: NDArray[np.float64] = weights / weights.sum()
         return p
 
@@ -140,34 +144,33 @@ class Sampling:
         return np.array(self.banned, dtype=np.intp)
 
     def _scores(self, logits: NDArray[Any], pasts: Sequence["Past"]) -> NDArray[np.float64]:
-        """Give the logits (N, V) after penalties and bans, less the highest of each row."""
+        """Give logits, (N, V) or (V,), after penalties and bans, less the highest of each text."""
         scores = np.array(logits, dtype=np.float64)
         if self.looks_back:
-            for row, past in zip(scores, pasts, strict=True):
+            for row, past in zip(np.atleast_2d(scores), pasts, strict=True):
                 past.penalise(row)
-        never = self._never if len(self._never) < scores.shape[1] else self._never[:0]
+        never = self._never if len(self._never) < scores.shape[-1] else self._never[:0]
         if len(never):
-            scores[:, never] = -np.inf
-        highest = np.maximum.reduce(scores, axis=1, keepdims=True)
-        if not math.isfinite(sum(highest[:, 0].tolist())):
-            if not (highest < np.inf).all():
-                raise NonFiniteError(
-                    "The model's scores are infinite or not numbers; its weights are too large. "
-                    f"Train it again with a lower learning rate. Received: {highest.max()}"
-                )
-            impossible = highest[:, 0] == -np.inf  # where nothing is possible, all is that may be
-            scores[impossible] = 0
-            scores[np.ix_(impossible, never)] = -np.inf
-            highest[impossible] = 0
+            scores[..., never] = -np.inf
+        highest: Any
+        if scores.ndim == 1:
+            highest = scores[scores.argmax()]
+            finite = math.isfinite(highest)
+        else:
+            highest = np.maximum.reduce(scores, axis=1, keepdims=True)
+            finite = math.isfinite(sum(highest[:, 0].tolist()))
+        if not finite:
+            highest = _possible(np.atleast_2d(scores), never).reshape(highest.shape)
         scores -= highest
         return scores
 
     def _weights(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give numbers (N, V) in proportion to the probabilities; the likeliest token's is 1."""
+        """Give numbers in proportion to the probabilities; the likeliest token's is 1."""
         warm = scores if self.temperature == 1 else scores / max(self.temperature, _COLDEST)
         weights: NDArray[np.float64] = np.exp(warm)
         if self.top_k is not None or self.top_p is not None or self.min_p is not None:
-            for row, row_scores in zip(weights, scores, strict=True):
+            rows = np.atleast_2d(weights), np.atleast_2d(scores)
+            for row, row_scores in zip(*rows, strict=True):
                 self._truncate(row, row_scores)
         return weights
 
@@ -224,6 +227,25 @@ class Past:
             logits[seen] = np.where(values > -np.inf, far.clip(-_FARTHEST, _FARTHEST), values)
         if self._size is not None:
             logits[list(self._followers.get(self._last, ()))] = -np.inf
+
+
+def _possible(scores: NDArray[np.float64], never: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Let a text (a row of scores) where nothing is possible say all that it may; give the highest.
+
+    Raises:
+        NonFiniteError: a score is infinite or NaN.
+    """
+    highest: NDArray[np.float64] = scores.max(axis=1, keepdims=True)
+    if not (highest < np.inf).all():
+        raise NonFiniteError(
+            "The model's scores are infinite or not numbers; its weights are too large. "
+            f"Train it again with a lower learning rate. Received: {highest.max()}"
+        )
+    impossible = highest[:, 0] == -np.inf
+    scores[impossible] = 0
+    scores[np.ix_(impossible, never)] = -np.inf
+    highest[impossible] = 0
+    return highest
 
 
 def _largest(values: NDArray[Any], k: int) -> NDArray[np.bool_]:

@@ -76,7 +76,7 @@ class DeviceStepper:
 
     def __init__(self, stepper: RecurrentStepper, device: torch.device) -> None:
         self._device = device
-        self._here, self._there = stepper, stepper.moved(self._move, torch)
+        self._here, self._there = stepper, stepper.moved(self._move, torch, _index_select)
 
     def walk(self, texts: int, state: State = None, *, together: bool = False) -> Walk:
         """Begin to step so many texts from a state, where that is fastest."""
@@ -106,3 +106,7 @@ class DeviceWalk:
     def state(self, rows: list[int]) -> State:
         """Give the state of some of the texts as NumPy's arrays."""
         return tuple(part.cpu().numpy() for part in self._walk.state(rows))
+
+
+def _index_select(table: torch.Tensor, ids: torch.Tensor, out: torch.Tensor) -> None:
+    torch.index_select(table, 0, ids, out=out)

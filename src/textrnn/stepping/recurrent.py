@@ -24,6 +24,11 @@ from numpy.typing import NDArray
 from textrnn.stepping.base import Layout, State, Stepper, Tensors, choice, size
 
 
+def _take(table: NDArray[Any], ids: NDArray[Any], out: NDArray[Any]) -> None:
+    """Put rows of a table in their place; "clip", because "raise" goes by way of a copy."""
+    table.take(ids, axis=0, out=out, mode="clip")
+
+
 class RecurrentStepper(Stepper):
     """What RNN, GRU and LSTM share: a table of first-layer inputs, stacked cells, a head.
 
@@ -35,6 +40,7 @@ class RecurrentStepper(Stepper):
     sigmoids: int
     times_h = 1.0
     xp: Any = np  # what computes: NumPy, or torch
+    look_up: Callable[..., Any] = staticmethod(_take)
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
@@ -99,15 +105,16 @@ class RecurrentStepper(Stepper):
         walk = self.walk(len(ids), state, together=together)
         return walk.step(ids), walk.state(list(range(len(ids))))
 
-    def moved(self, move: Callable[[NDArray[Any]], Any], xp: Any) -> Self:
+    def moved(self, move: Callable[[NDArray[Any]], Any], xp: Any, look_up: Any) -> Self:
         """Give a stepper that computes with other arrays than NumPy's.
 
         Args:
             move: gives such an array for one of NumPy's.
             xp: the module of their functions, torch for instance.
+            look_up: puts rows of a table in their place: table, ids, out.
         """
         other = copy(self)
-        other.table, other.xp = move(self.table), xp
+        other.table, other.xp, other.look_up = move(self.table), xp, look_up
         other.layers = [(move(weight), move(bias)) for weight, bias in self.layers]
         return other
 
@@ -124,7 +131,7 @@ class RecurrentWalk:
 
     def __init__(self, stepper: RecurrentStepper, texts: int, state: State, together: bool) -> None:
         xp, g = stepper.xp, stepper.gates
-        self._table, self._matmul = stepper.table, xp.matmul
+        self._table, self._look_up, self._matmul = stepper.table, stepper.look_up, xp.matmul
         self._x = x = xp.empty((texts, g), dtype=xp.float32)
         self._layers, self._places = [], []
         for weight, bias in stepper.layers:
@@ -143,7 +150,7 @@ class RecurrentWalk:
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
         """Read one token of each text; give the logits after it, which the next step overwrites."""
-        self._x[:] = self._table[ids]
+        self._look_up(self._table, ids, self._x)
         for cell, h, weight, product, both, bias in self._layers:
             cell.compute()
             self._matmul(h, weight, out=product)
