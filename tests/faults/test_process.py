@@ -540,6 +540,7 @@ def test_62_a_system_that_cannot_be_asked_to_begin_writing(tmp_path, monkeypatch
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "posix_fadvise", fail, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", 4, raising=False)
     saving.save(tmp_path / "refused", {"n": 1}, {"w": np.arange(8)})
     monkeypatch.delattr(os, "posix_fadvise")
     saving.save(tmp_path / "absent", {"n": 1}, {"w": np.arange(8)})

@@ -1,5 +1,6 @@
 """What steps a model that torch holds, where NumPy alone cannot or should not."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,11 @@ class DeviceStepper:
     at_once = 1024
 
     def __init__(self, stepper: RecurrentStepper, device: torch.device) -> None:
-        self._device = device
-        self._here, self._there = stepper, stepper.moved(self._move, torch, _index_select)
+        self._here, self._device = stepper, device
+
+    @cached_property
+    def _there(self) -> RecurrentStepper:
+        return self._here.moved(self._move, torch, _index_select)
 
     def walk(self, texts: int, state: State = None, *, together: bool = False) -> Walk:
         """Begin to step so many texts from a state, where that is fastest."""
