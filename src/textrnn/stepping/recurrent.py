@@ -33,9 +33,10 @@ class RecurrentStepper(Stepper):
     """What RNN, GRU and LSTM share: a table of first-layer inputs, stacked cells, a head.
 
     The gates of a cell are blocks of H columns; ``order`` says which of torch's come first, and
-    the first ``sigmoids`` of them are sigmoid gates. A cell puts out ``times_h`` times h.
+    the first ``sigmoids`` of them are sigmoid gates. A ``cell`` puts out ``times_h`` times h.
     """
 
+    cell: type["Cell"]
     order: tuple[int, ...]
     sigmoids: int
     times_h = 1.0
@@ -90,10 +91,6 @@ class RecurrentStepper(Stepper):
         """Give the columns of the recurrent part as the cell wants them."""
         return columns
 
-    @abstractmethod
-    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> "Cell":
-        """Make memory for a layer of N texts, whose gates get the parts x and r (N, G)."""
-
     def walk(self, texts: int, state: State = None, *, together: bool = False) -> "RecurrentWalk":
         """Begin to step so many texts from a state."""
         return RecurrentWalk(self, texts, state, together)
@@ -136,7 +133,7 @@ class RecurrentWalk:
         self._layers, self._places = [], []
         for weight, bias in stepper.layers:
             both = xp.empty((texts, weight.shape[1]), dtype=xp.float32)
-            cell = stepper.cell(x, both[:, :g])
+            cell = stepper.cell(xp, x, both[:, :g], stepper.width)
             self._places += cell.state
             if state is None:
                 cell.state[0][:] = bias[:g]
@@ -185,20 +182,6 @@ class Cell(ABC):
         """Compute ``times_h`` times h, from the parts x and r; x may be overwritten."""
 
 
-class RNNStepper(RecurrentStepper):
-    """Steps ``RNNModel``: h' = tanh(x + r), or relu (Elman 1990)."""
-
-    order, sigmoids = (0,), 0
-
-    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        self.relu = choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
-        super()._prepare(config, tensors)
-
-    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
-        """Make memory for a layer of N texts."""
-        return (_ReluCell if self.relu else _TanhCell)(self.xp, x, r, self.width)
-
-
 class _TanhCell(Cell):
     def compute(self) -> None:
         self.x += self.r
@@ -215,20 +198,15 @@ class _ReluCell(Cell):
         self.xp.maximum(self.x, self.zero, out=self.h)
 
 
-class GRUStepper(RecurrentStepper):
-    """Steps ``GRUModel`` (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU)."""
+class RNNStepper(RecurrentStepper):
+    """Steps ``RNNModel``: h' = tanh(x + r), or relu (Elman 1990)."""
 
-    order, sigmoids = (0, 1, 2), 2  # reset, update, new
+    order, sigmoids = (0,), 0
 
-    def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
-        """Halve what the reset gate is multiplied with, because the gate is left twice as large."""
-        halved = columns.copy()
-        halved[..., 2 * self.width :] *= 0.5
-        return halved
-
-    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
-        """Make memory for a layer of N texts."""
-        return _GRUCell(self.xp, x, r, self.width)
+    def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        relu = choice(config["nonlinearity"], ("tanh", "relu")) == "relu"
+        self.cell = _ReluCell if relu else _TanhCell
+        super()._prepare(config, tensors)
 
 
 class _GRUCell(Cell):
@@ -255,15 +233,16 @@ class _GRUCell(Cell):
         h += content
 
 
-class LSTMStepper(RecurrentStepper):
-    """Steps ``LSTMModel`` (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
+class GRUStepper(RecurrentStepper):
+    """Steps ``GRUModel`` (Cho et al. 2014, in the form of cuDNN and torch.nn.GRU)."""
 
-    order, sigmoids = (0, 1, 3, 2), 3  # input, forget, output; candidate
-    times_h = 2.0
+    cell, order, sigmoids = _GRUCell, (0, 1, 2), 2  # reset, update, new
 
-    def cell(self, x: NDArray[Any], r: NDArray[Any]) -> Cell:
-        """Make memory for a layer of N texts."""
-        return _LSTMCell(self.xp, x, r, self.width)
+    def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
+        """Halve what the reset gate is multiplied with, because the gate is left twice as large."""
+        halved = columns.copy()
+        halved[..., 2 * self.width :] *= 0.5
+        return halved
 
 
 class _LSTMCell(Cell):
@@ -286,3 +265,10 @@ class _LSTMCell(Cell):
         c *= self.half
         xp.tanh(c, out=h)
         h *= self.output
+
+
+class LSTMStepper(RecurrentStepper):
+    """Steps ``LSTMModel`` (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
+
+    cell, order, sigmoids = _LSTMCell, (0, 1, 3, 2), 3  # input, forget, output; candidate
+    times_h = 2.0
