@@ -76,6 +76,16 @@ def test_with_time_left_words_get_a_wide_model_that_reads_less():
     assert timed["dropout"] < counted["dropout"]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "width"), [(100_000, 384), (1_000_000, 512), (5_000_000, 384)], ids=str
+)
+def test_rather_wider_than_reading_the_text_by_heart(tokens, width):
+    """What is read a few times, or a hundred times anyway, has the width for so much reading."""
+    chosen = recipe.choose_model("lstm", {}, tokens, 38_000_000, 65, timed=True)
+    assert chosen["hidden_size"] == width
+    assert recipe.choose_model("lstm", {}, tokens, 38_000_000, 65)["hidden_size"] == 384
+
+
 def test_a_wide_model_gets_a_lower_rate():
     """On a CPU, where the width is chosen by the time there is."""
     rates = [

@@ -64,7 +64,9 @@ def choose_model(
         return given
     many = vocab_size > _MANY
     passes = reading / max(tokens, 1)
-    hidden = 256 if reading < 9_000_000 else 384 if reading < 40_000_000 else 512
+    # Where 384 would soon know the text by heart, 512 and fewer readings are better.
+    wide = 25_000_000 if timed and 30 < passes < 100 else 40_000_000
+    hidden = 256 if reading < 9_000_000 else 384 if reading < wide else 512
     if many:  # three readings with twice the width teach more than seven
         hidden = 512 if timed and passes > 6 else 256
     if timed:
