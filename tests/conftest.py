@@ -1,5 +1,7 @@
 """What the tests share: a seeded generator, a short text, one small model of each family."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from textrnn.datasets import load_human_numbers
 from textrnn.models import MODELS
 from textrnn.vocab import Vocab
 
+# Whoever starts the tests in the background of a script has it ignored, and so it would stay.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the models are tiny: waiting for each other would cost the most
 
 _SIZES = {"embedding_dim": 5, "hidden_size": 16}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -400,14 +401,20 @@ def test_57_the_command_line_saves_and_says_so(tmp_path):
         own = [*command, "-o", name, "--backup", f"{name}.backup"]
         process = subprocess.Popen(own, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env)
         processes[name] = process, signum, status
-    for name, (process, signum, status) in processes.items():
-        while "epoch 2" not in process.stderr.readline():
-            assert process.poll() is None
-        process.send_signal(signum)
-        process.communicate()
-        assert process.returncode == status
-        assert len(load_sampler(tmp_path / name).generate("", 5)) == 5
-        assert (tmp_path / f"{name}.backup").exists()
+    try:
+        for name, (process, signum, status) in processes.items():
+            while "epoch 2" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(signum)
+            process.communicate()
+            assert process.returncode == status
+            assert len(load_sampler(tmp_path / name).generate("", 5)) == 5
+            assert (tmp_path / f"{name}.backup").exists()
+    finally:
+        for process, _, _ in processes.values():
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
 
 def test_58_fit_in_another_thread():
@@ -453,18 +460,24 @@ def on_a_small_disk(action):
 
     That is so for all files of a process, the log of the tests too: so it is a child process.
     """
+    reading, writing = os.pipe()  # not a file
     child = os.fork()
     if child == 0:
-        status = 1
+        failure = ""
         try:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
             action()
-            status = 0
+        except BaseException:
+            failure = traceback.format_exc()
         finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0, "the action failed in the child process"
+            os.write(writing, failure[-4000:].encode())
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        assert pipe.read() == ""
+    os.waitpid(child, 0)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
