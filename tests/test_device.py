@@ -143,10 +143,10 @@ def test_threads_come_back(monkeypatch, threads, fails):
     readings = iter([(0.0, 0.0), (1.0, 1.0)])
     monkeypatch.setattr(device, "_work", lambda: next(readings))
     torch.set_num_threads(3)
-    with pytest.raises(KeyError) if fails else nullcontext(), sharing_cores(True):
+    with pytest.raises(KeyError, match="mine") if fails else nullcontext(), sharing_cores(True):
         assert torch.get_num_threads() == 1
         if fails:
-            raise KeyError
+            raise KeyError("mine")
     assert torch.get_num_threads() == 3
 
 
