@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn import ContiguousBatcher, LSTMModel, TextGenerator, Trainer, Vocab
-from textrnn.evaluation import ngram_baseline
-from textrnn.optim import Settings
+from textrnn.evaluation.scoring import ngram_baseline
+from textrnn.training.optim import OptimizerConfig
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Give the median wall time of five runs."""
+    """Return the median wall time of five runs."""
     times = []
     for _ in range(5):
         began = time.perf_counter()
@@ -85,7 +85,7 @@ def throughput(text: str, precision: str) -> None:
     ratios, speeds = [], []
     for turn in range(5):
         models = [LSTMModel(len(vocab), hidden_size=256) for _ in range(2)]
-        trainer = Trainer(models[0], Settings(learning_rate=2e-3, precision=precision))
+        trainer = Trainer(models[0], OptimizerConfig(learning_rate=2e-3, precision=precision))
         adam = torch.optim.Adam(models[1].parameters(), lr=2e-3)
         jobs: list[Callable[[], object]] = [
             lambda t=trainer: t.fit(ids, epochs=1, batch_size=32, seq_len=64),  # type: ignore[misc]

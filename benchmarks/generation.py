@@ -32,8 +32,8 @@ from torch import nn
 
 from textrnn import LSTMModel, TextGenerator, Vocab
 from textrnn.datasets import load_human_numbers
-from textrnn.models import stepper_of
-from textrnn.sampler import Sampler
+from textrnn.generation.sampler import Sampler
+from textrnn.models.registry import make_stepper
 
 SYMBOLS = string.ascii_letters + string.digits + "\n ."
 Work = Callable[[int], object]  # writes so many characters, in each stream
@@ -49,10 +49,10 @@ THREADS = """
 import statistics, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from textrnn import LSTMModel, Sampler, Vocab
-from textrnn.models import stepper_of
+from textrnn.models.registry import make_stepper
 
 size, turns, symbols = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-sampler = Sampler(Vocab.from_text(symbols), stepper_of(LSTMModel(65, hidden_size=size)))
+sampler = Sampler(Vocab.from_text(symbols), make_stepper(LSTMModel(65, hidden_size=size)))
 speeds = {1: [], 8: []}
 with ThreadPoolExecutor(8) as pool:
     list(pool.map(lambda _: sampler.generate("", 30), range(8)))
@@ -67,7 +67,7 @@ print(statistics.median(speeds[1]), statistics.median(speeds[8]), ratio)
 
 
 def speeds(works: dict[str, Work], turns: int, seconds: float) -> dict[str, list]:
-    """Give the characters a second of each work in each turn, for one stream.
+    """Return the characters a second of each work in each turn, for one stream.
 
     A work does as many characters a turn as take it about ``seconds``, but at least 20.
     """
@@ -86,12 +86,12 @@ def speeds(works: dict[str, Work], turns: int, seconds: float) -> dict[str, list
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Give the median of the turns' ratios."""
+    """Return the median of the turns' ratios."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def plain(size: int, layers: int, streams: int, onednn: bool) -> Work:
-    """Give the loop of the tutorials: one step at a time, the state carried."""
+    """Return the loop of the tutorials: one step at a time, the state carried."""
     embedding = nn.Embedding(len(SYMBOLS), size)
     lstm = nn.LSTM(size, size, layers, batch_first=True)
     head = nn.Linear(size, len(SYMBOLS))
@@ -109,7 +109,7 @@ def plain(size: int, layers: int, streams: int, onednn: bool) -> Work:
 
 
 def bound(size: int, layers: int) -> Work:
-    """Give the bare products of a vector and a matrix of each step, and nothing else."""
+    """Return the bare products of a vector and a matrix of each step, and nothing else."""
     rng = np.random.default_rng(0)
     shapes = [(size, 4 * size)] + [(2 * size, 4 * size)] * (layers - 1) + [(size, len(SYMBOLS))]
     pairs = [[rng.random(shape, np.float32) for shape in (s[0], s)] for s in shapes]
@@ -135,7 +135,7 @@ def texts(sizes: list[int], turns: int, seconds: float) -> None:
     vocab, rows = Vocab.from_text(SYMBOLS), []
     for size, layers in itertools.product(sizes, (1, 2)):
         model = LSTMModel(len(SYMBOLS), hidden_size=size, num_layers=layers)
-        write = Sampler(vocab, stepper_of(model)).generate
+        write = Sampler(vocab, make_stepper(model)).generate
         works = {
             "one": lambda n, f=write: f("", n),
             "plain": plain(size, layers, 1, True),

@@ -34,9 +34,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn import LambdaCallback, TextGenerator, Vocab
-from textrnn.evaluation import evaluate, ngram_baseline
+from textrnn.evaluation.scoring import evaluate, ngram_baseline
 from textrnn.models import LanguageModel
-from textrnn.recipe import choose_vocab
+from textrnn.training.defaults import choose_vocab
 
 CORPORA = {
     "alice": ("alice.txt", "char"),
@@ -59,7 +59,7 @@ NANOGPT = (
 
 
 def read(corpus: str, data: Path) -> tuple[str, str]:
-    """Give a corpus and its level; Python's source is that of the asyncio package."""
+    """Return a corpus and its level; Python's source is that of the asyncio package."""
     file, level = CORPORA[corpus]
     if file is not None:
         return (data / file).read_text(encoding="utf-8"), level
@@ -68,7 +68,7 @@ def read(corpus: str, data: Path) -> tuple[str, str]:
 
 
 def split(text: str, level: str) -> tuple[Vocab, Any, Any]:
-    """Give the vocabulary, and the ids of the first nine tenths and of the last."""
+    """Return the vocabulary, and the ids of the first nine tenths and of the last."""
     vocab = Vocab.from_text(text, level, **choose_vocab(level))
     ids = vocab.encode(text)
     cut = int(0.9 * len(ids))
@@ -90,7 +90,7 @@ class Plain(LanguageModel):
         return self.head(x), state
 
     def layer_groups(self):
-        """Give all in one."""
+        """Return all in one."""
         return {"all": list(self.parameters())}
 
 

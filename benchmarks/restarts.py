@@ -6,7 +6,8 @@ python benchmarks/restarts.py --data DIR
 import argparse
 from pathlib import Path
 
-from textrnn import TextGenerator, trainer
+from textrnn import TextGenerator
+from textrnn.training import trainer
 
 
 def main() -> None:

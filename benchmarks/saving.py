@@ -1,6 +1,6 @@
 """What do a save and a backup cost?
 
-    python benchmarks/saving.py [--megabytes 10] [--turns 15]
+    python benchmarks/model_file.py [--megabytes 10] [--turns 15]
 
 A save is compared in turns with `safetensors.numpy.save_file` and an fsync of the file, in the same
 folder; what ours does besides are the digests, the fsync of the folder and the rename. A backup is
@@ -19,9 +19,10 @@ import numpy as np
 import safetensors.numpy
 import torch
 
-from textrnn import BackupAndRestore, KeepBestWeights, Trainer, saving
-from textrnn.models import build
-from textrnn.optim import Settings
+from textrnn import BackupAndRestore, KeepBestWeights, Trainer
+from textrnn.files import model_file
+from textrnn.models.registry import build
+from textrnn.training.optim import OptimizerConfig
 
 
 def saves(megabytes: float, turns: int, folder: Path) -> None:
@@ -36,7 +37,7 @@ def saves(megabytes: float, turns: int, folder: Path) -> None:
         with (folder / "theirs").open("rb") as file:
             os.fsync(file.fileno())
 
-    works = {"ours": lambda: saving.save(folder / "ours", {"a": 1}, tensors), "theirs": theirs}
+    works = {"ours": lambda: model_file.save(folder / "ours", {"a": 1}, tensors), "theirs": theirs}
     for turn in range(turns + 1):
         for name, work in works.items():
             began = time.perf_counter()
@@ -67,7 +68,7 @@ def backups(turns: int, folder: Path) -> None:
 
     ids = np.random.default_rng(0).integers(0, 65, 32 * 64 * turns + 1)
     model = build("lstm", 65, {"hidden_size": 512, "dropout": 0.4}, 0)
-    trainer = Trainer(model, Settings(), seed=0)
+    trainer = Trainer(model, OptimizerConfig(), seed=0)
     callbacks = [KeepBestWeights(), Timed(folder / "b", delete_checkpoint=False)]
     sizes = {"batch_size": 32, "seq_len": 64}
     trainer.fit(ids, ids[:2000], epochs=2, callbacks=callbacks, **sizes)

@@ -34,10 +34,10 @@ import torch
 import torch.nn.functional as F
 
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
-from textrnn.evaluation import ngram_baseline
-from textrnn.models import build
-from textrnn.optim import Settings
-from textrnn.schedules import Schedule, cosine_restarts
+from textrnn.evaluation.scoring import ngram_baseline
+from textrnn.models.registry import build
+from textrnn.training.optim import OptimizerConfig
+from textrnn.training.schedules import Schedule, cosine_restarts
 
 Plan = list[tuple[int, float, str | Schedule]]
 """Epochs, learning rate and schedule of each stage; the optimiser goes on from stage to stage."""
@@ -58,7 +58,7 @@ class Row:
 
 
 def steady(*stages: tuple[int, float]) -> Plan:
-    """Give a plan without annealing inside a stage."""
+    """Return a plan without annealing inside a stage."""
     return [(epochs, rate, "constant") for epochs, rate in stages]
 
 
@@ -111,7 +111,7 @@ class Data:
 
 
 def load(split: str, folder: Path) -> Data:
-    """Give a notebook's split."""
+    """Return a notebook's split."""
     if split == "andersen":
         text = (folder / "andersen_27200.txt").read_text(encoding="utf-8").lower()
         train, valid = text[:1_113_633], text[1_113_633 : 1_113_633 + 304_365]
@@ -134,7 +134,7 @@ def load(split: str, folder: Path) -> Data:
 
 
 def tail(train: str, valid: str, **sizes: int) -> Data:
-    """Give two texts in the symbols that occur at least three times in the first."""
+    """Return two texts in the symbols that occur at least three times in the first."""
     vocab = Vocab.from_text(train, min_freq=3)
     ids, valid_ids = vocab.encode(train), vocab.encode(valid)
     order, loss = ngram_baseline(ids, valid_ids, len(vocab))
@@ -144,7 +144,7 @@ def tail(train: str, valid: str, **sizes: int) -> Data:
 def train_on_text(row: Row, data: Data, say: Callable[[str], None]) -> tuple[LanguageModel, float]:
     """Train with the state carried; give the model and the last validation loss."""
     model = build(row.kind, len(data.vocab), row.model_args, seed=0)
-    settings = Settings(
+    settings = OptimizerConfig(
         optimizer="adam", learning_rate=1e-3, weight_decay=row.weight_decay, clip_norm=None
     )
     trainer = Trainer(model, settings, seed=0)
@@ -207,7 +207,7 @@ def train_on_windows(
 
 
 def scores(model: LanguageModel, x: torch.Tensor, wanted: int) -> torch.Tensor:
-    """Give the logits of the last ``wanted`` predictions in each window x (N, size)."""
+    """Return the logits of the last ``wanted`` predictions in each window x (N, size)."""
     if wanted == 1 and "window" in model.config:  # the window itself is the state
         logits, _ = model(x[:, -1:], x[:, :-1])
     else:

@@ -28,7 +28,7 @@ print(len(steps) * 32 * 64 / (steps[-1] - steps[0]))
 
 
 def together(processes: int, text: Path, seconds: float, threads: int | None) -> float:
-    """Give the tokens a second of so many trainings at the same time."""
+    """Return the tokens a second of so many trainings at the same time."""
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     if threads:
         env["OMP_NUM_THREADS"] = str(threads)

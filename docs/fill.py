@@ -33,7 +33,7 @@ def run(code: str, name: str, namespace: dict[str, object]) -> str:
 
 
 def fill(page: Path, data: Path | None) -> tuple[str, str]:
-    """Give a page's text, and the same with fresh outputs."""
+    """Return a page's text, and the same with fresh outputs."""
     text = page.read_text(encoding="utf-8")
     fences = list(FENCE.finditer(text))
     namespace: dict[str, object] = {}

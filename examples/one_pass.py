@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from textrnn import LambdaCallback, SampleText, TextGenerator
-from textrnn.datasets import load_python_docs, read_text
+from textrnn.datasets import load_python_docs
+from textrnn.text.sources import read_text
 
 quick = "--quick" in sys.argv
 files = [Path(name) for name in sys.argv[1:] if name != "--quick"]

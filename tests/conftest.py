@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from textrnn.datasets import load_human_numbers
-from textrnn.models import MODELS
-from textrnn.vocab import Vocab
+from textrnn.models.registry import MODELS
+from textrnn.text.vocab import Vocab
 
 # Whoever starts the tests in the background of a script has it ignored, and so it would stay.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,8 +14,8 @@ import textrnn
 from textrnn import TextGenerator
 from textrnn.cli import main
 from textrnn.datasets import load_human_numbers, load_python_docs
-from textrnn.evaluation import metrics, ngram_baseline
-from textrnn.models import MODELS
+from textrnn.evaluation.scoring import metrics, ngram_baseline
+from textrnn.models.registry import MODELS
 
 SMALL = ["--hidden-size", "8", "--epochs", "1", "--device", "cpu", "--seed", "0"]
 
@@ -45,7 +45,7 @@ def here(folder, monkeypatch):
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Give a function that puts bytes on standard input."""
+    """Return a function that puts bytes on standard input."""
 
     def put(data):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))

@@ -12,15 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn import datasets
-from textrnn.datasets import (
-    fetch_tinyshakespeare,
-    load_human_numbers,
-    load_python_docs,
-    read_text,
-    split,
-)
+from textrnn.datasets import fetch_tinyshakespeare, load_human_numbers, load_python_docs
 from textrnn.errors import DataError
-from textrnn.vocab import Vocab
+from textrnn.text.sources import read_text, split
+from textrnn.text.vocab import Vocab
 
 
 def write(folder, data, name="text.txt"):

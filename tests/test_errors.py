@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from textrnn import errors
-from textrnn.errors import (
+from textrnn.checks import (
     check_choice,
     check_int,
     check_keywords,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from textrnn import TextGenerator, Vocab, load_sampler, saving
+from textrnn import TextGenerator, Vocab, load_sampler
 from textrnn.callbacks import Callback, LambdaCallback, SampleText
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import (
@@ -26,9 +26,11 @@ from textrnn.errors import (
     UnknownTokenError,
     UnsupportedFormatError,
 )
-from textrnn.models import MODELS, LSTMModel, NGramModel
+from textrnn.files import model_file
+from textrnn.models import LSTMModel, NGramModel
 from textrnn.models.base import LanguageModel
-from textrnn.recipe import EPOCHS
+from textrnn.models.registry import MODELS
+from textrnn.training.defaults import EPOCHS
 
 NEURAL = [family for family in MODELS if family != "ngram"]
 FIT = {"epochs": 2, "batch_size": 8, "seq_len": 32, "verbose": 0}
@@ -42,12 +44,12 @@ def make(family="gru", **arguments):
 
 
 def weights(gen):
-    """Give copies of all of a generator's parameters and buffers, by name."""
+    """Return copies of all of a generator's parameters and buffers, by name."""
     return {name: tensor.clone() for name, tensor in gen.model.state_dict().items()}
 
 
 def same(first, second):
-    """Say whether two dicts of tensors are bit-equal."""
+    """Return whether two dicts of tensors are bit-equal."""
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
@@ -71,7 +73,7 @@ class Bigram(LanguageModel):
         return self.table(ids) * self.config["scale"], None
 
     def layer_groups(self):
-        """Give the one group."""
+        """Return the one group."""
         return {"table": list(self.table.parameters())}
 
 
@@ -555,8 +557,8 @@ def test_files_of_other_kinds_are_refused(tmp_path, monkeypatch, data):
 def test_a_header_that_describes_no_model(tmp_path, fitted, key, value):
     """A file whose header lacks something, or holds something else there, is refused."""
     fitted.save(tmp_path / "model")
-    header, tensors = saving.load(tmp_path / "model")
-    saving.save(tmp_path / "model", {**header, key: value}, tensors)
+    header, tensors = model_file.load(tmp_path / "model")
+    model_file.save(tmp_path / "model", {**header, key: value}, tensors)
     with pytest.raises(FileFormatError, match="Received: "):
         TextGenerator.load(tmp_path / "model")
 
@@ -564,9 +566,9 @@ def test_a_header_that_describes_no_model(tmp_path, fitted, key, value):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path, fitted):
     """Tensors that do not fit the config are refused by name."""
     fitted.save(tmp_path / "model")
-    header, tensors = saving.load(tmp_path / "model")
+    header, tensors = model_file.load(tmp_path / "model")
     config = {**header["model"], "hidden_size": 99}
-    saving.save(tmp_path / "model", {**header, "model": config}, tensors)
+    model_file.save(tmp_path / "model", {**header, "model": config}, tensors)
     with pytest.raises(
         CorruptModelError, match=r"tensor 'layers\.0\.weight_ih_l0' must have the shape"
     ):

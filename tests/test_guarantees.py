@@ -12,7 +12,7 @@ FAULTS = sorted((ROOT / "tests" / "faults").glob("test_*.py"))
 
 
 def rows_named():
-    """Give the numbers of all rows that the page's first table names."""
+    """Return the numbers of all rows that the page's first table names."""
     for cell in re.findall(r"^\| .*\. \| ([\d, -]+) \|$", PAGE, re.M):
         for part in cell.split(","):
             first, _, last = part.strip().partition("-")
@@ -20,7 +20,7 @@ def rows_named():
 
 
 def rows_tested():
-    """Give the numbers of all rows that have a test."""
+    """Return the numbers of all rows that have a test."""
     for path in FAULTS:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

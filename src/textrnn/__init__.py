@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from textrnn.batching import ContiguousBatcher
     from textrnn.callbacks import (
         BackupAndRestore,
         Callback,
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
         UnsupportedFormatError,
         VocabError,
     )
+    from textrnn.generation.sampler import Sampler, load_sampler
     from textrnn.generator import TextGenerator
     from textrnn.history import History
-    from textrnn.lr_finder import SuggestedLRs
     from textrnn.models import (
         GRUModel,
         LanguageModel,
@@ -56,12 +55,14 @@ if TYPE_CHECKING:
         WindowMLPModel,
         WindowRNNModel,
     )
-    from textrnn.sampler import Sampler, load_sampler
-    from textrnn.trainer import Trainer
-    from textrnn.vocab import Vocab
+    from textrnn.text.batching import ContiguousBatcher
+    from textrnn.text.vocab import Vocab
+    from textrnn.training import schedules
+    from textrnn.training.lr_finder import SuggestedLRs
+    from textrnn.training.trainer import Trainer
 
 _HOMES = {
-    "textrnn.batching": ["ContiguousBatcher"],
+    "textrnn.text.batching": ["ContiguousBatcher"],
     "textrnn.callbacks": [
         "BackupAndRestore",
         "CSVLogger",
@@ -89,7 +90,7 @@ _HOMES = {
     ],
     "textrnn.generator": ["TextGenerator"],
     "textrnn.history": ["History"],
-    "textrnn.lr_finder": ["SuggestedLRs"],
+    "textrnn.training.lr_finder": ["SuggestedLRs"],
     "textrnn.models": [
         "GRUModel",
         "LSTMModel",
@@ -99,9 +100,9 @@ _HOMES = {
         "WindowMLPModel",
         "WindowRNNModel",
     ],
-    "textrnn.sampler": ["Sampler", "load_sampler"],
-    "textrnn.trainer": ["Trainer"],
-    "textrnn.vocab": ["Vocab"],
+    "textrnn.generation.sampler": ["Sampler", "load_sampler"],
+    "textrnn.training.trainer": ["Trainer"],
+    "textrnn.text.vocab": ["Vocab"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -143,10 +144,13 @@ __all__ = [
     "WindowRNNModel",
     "__version__",
     "load_sampler",
+    "schedules",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "schedules":
+        return importlib.import_module("textrnn.training.schedules")
     if name not in _HOME:
         raise AttributeError(f"module 'textrnn' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
-from textrnn.replacing import check_folder
+from textrnn.files.atomic import check_folder
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -124,7 +124,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _text(file: str) -> Any:
-    """Give what ``fit`` takes for a FILE argument."""
+    """Return what ``fit`` takes for a FILE argument."""
     if file != "-":
         return Path(file)
     return _decode(sys.stdin.buffer.read())
@@ -143,7 +143,7 @@ def _decode(data: bytes) -> str:
 def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
-    from textrnn.evaluation import metrics, ngram_baseline
+    from textrnn.evaluation.scoring import metrics, ngram_baseline
     from textrnn.generator import TextGenerator
 
     check_folder(args.output)
@@ -167,7 +167,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _status(stopped_by: str | None) -> int:
-    """Give the exit status that a shell expects of a program that a signal ended."""
+    """Return the exit status that a shell expects of a program that a signal ended."""
     return {"interrupt": 130, "terminate": 143}.get(str(stopped_by), 0)
 
 
@@ -207,7 +207,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from textrnn.sampler import load_sampler
+    from textrnn.generation.sampler import load_sampler
 
     prompt = _decode(sys.stdin.buffer.read()) if args.prompt == "-" else args.prompt
     names = [
@@ -247,7 +247,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from textrnn.sampler import read_model
+    from textrnn.generation.sampler import read_model
 
     header, vocab, history, tensors = read_model(args.model)
     print(f"kind                {header['kind']}")

@@ -4,146 +4,11 @@
 sha256 and keeps it in a cache.
 """
 
-import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
-
-from numpy.typing import NDArray
-
-from textrnn.errors import DataError, check_number
-
-Text = str | Path | Iterable[str | Path]
-"""What ``fit`` and ``evaluate`` take: a text, a file, or documents."""
-
-Tokens = TypeVar("Tokens", str, NDArray[Any])
-
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_UTF8_BOM = b"\xef\xbb\xbf"
-
-
-def read_text(text: Text) -> str:
-    r"""Give the text that a user means, as one string.
-
-    Args:
-        text: a ``str`` is the text itself; a ``Path`` is a UTF-8 file; a list (or any other
-            iterable) holds documents, each a ``str`` or a ``Path``, which are joined by a line
-            break. Nothing is normalised: ``"\r\n"`` stays as it is, only a byte order mark at
-            the start of a file is dropped.
-
-    Returns:
-        The text, at least one character long.
-
-    Raises:
-        DataError: the text is empty, the file is not UTF-8 (with the offset of the first bad
-            byte), or a ``str`` is the name of an existing file.
-        TypeError: ``text`` is none of these, ``bytes`` for instance.
-        OSError: the file cannot be read.
-
-    >>> read_text(["first document", "second"])
-    'first document\nsecond'
-    """
-    if isinstance(text, bytes | bytearray):
-        raise TypeError(
-            "`text` must be str, a Path or a list of documents; decode bytes first: "
-            f"text.decode('utf-8'). Received: {type(text).__name__} of length {len(text)}"
-        )
-    if isinstance(text, str):
-        if _names_a_file(text):
-            raise DataError(
-                "`text` is the text itself, but this one is the name of a file. "
-                f"To read the file, pass Path({text!r}). Received: {text!r}"
-            )
-        result = text
-    elif isinstance(text, Path):
-        result = _read_file(text)
-    elif isinstance(text, Iterable):
-        result = "\n".join(_read_document(document, i) for i, document in enumerate(text))
-    else:
-        raise TypeError(
-            "`text` must be str, a Path or a list of documents. "
-            f"Received: {type(text).__name__} {text!r:.60}"
-        )
-    if not result:
-        raise DataError(f"The text is empty. Received: {text!r:.300}")
-    return result
-
-
-def split(
-    tokens: Tokens, validation_split: float, validation: Tokens | None = None
-) -> tuple[Tokens, Tokens]:
-    """Split a text for training and validation: the validation text is the end of it.
-
-    Args:
-        tokens: a whole text: a ``str`` or an array of ids.
-        validation_split: the part kept for validation, in [0, 1); 0 for none.
-        validation: a text for validation instead; then all of ``tokens`` is for training.
-
-    Returns:
-        The two parts; the second is empty if there is no validation.
-
-    Raises:
-        DataError: one of them would have fewer than two tokens.
-
-    >>> split("abcdefghij", 0.2)
-    ('abcdefgh', 'ij')
-    """
-    check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
-    cut = int(len(tokens) * (1 - validation_split) + 1e-9)  # 10 * (1 - 0.8) is 1.99...
-    train, valid = (tokens[:cut], tokens[cut:]) if validation is None else (tokens, validation)
-    wanted = validation_split > 0 or validation is not None
-    if len(train) < 2 or (wanted and len(valid) < 2):
-        n, choice = len(tokens), ""
-        if validation is None and n >= 4:
-            choice = f" from {2 / n:.3g} to {math.floor(1000 * (1 - 2 / n)) / 1000}"
-        raise DataError(
-            "Training and validation need at least 2 tokens each; choose another "
-            f"`validation_split`{choice} (0 is none), or a longer text. "
-            f"Received: {len(train)} tokens for training, {len(valid)} for validation"
-        )
-    return train, valid
-
-
-def _read_document(document: object, index: int) -> str:
-    if isinstance(document, str):
-        return document
-    if isinstance(document, Path):
-        return _read_file(document)
-    raise TypeError(
-        f"`text[{index}]` must be a document: str or Path. "
-        f"Received: {type(document).__name__} {document!r:.60}"
-    )
-
-
-def _names_a_file(text: str) -> bool:
-    if len(text) >= 260 or "\n" in text:
-        return False
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # not a possible name on this system
-        return False
-
-
-def _read_file(path: Path) -> str:
-    data = path.read_bytes()
-    if data.startswith(_UTF16):
-        raise DataError(
-            "The file looks like UTF-16; textrnn reads UTF-8. Convert it first, or pass "
-            f"Path.read_text(encoding='utf-16'). Received: {str(path)!r}"
-        )
-    try:
-        return data.removeprefix(_UTF8_BOM).decode("utf-8")
-    except UnicodeDecodeError as error:
-        bom = len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0
-        raise DataError(
-            f"The file is not UTF-8: byte 0x{error.object[error.start]:02x} at byte offset "
-            f"{error.start + bom}. If you know its encoding, pass "
-            f"Path.read_text(encoding='latin-1') or the like. Received: {str(path)!r}"
-        ) from None
 
 
 def load_python_docs() -> str:
-    """Give the language reference that ships inside CPython: about 460,000 characters.
+    """Return the language reference that ships inside CPython: about 460,000 characters.
 
     It is English prose with code, on every machine that has Python; its exact size depends on
     the Python version. ``textrnn demo`` trains on it.
@@ -221,4 +86,4 @@ def _fetch(name: str, url: str, sha256: str) -> str:
         urls={name: url},
         env="TEXTRNN_DATA_DIR",
     )
-    return _read_file(Path(folder.fetch(name)))
+    return Path(folder.fetch(name)).read_text(encoding="utf-8")

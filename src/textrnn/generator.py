@@ -7,37 +7,34 @@ from typing import Any
 
 import torch
 
-from textrnn import recipe, saving
 from textrnn.callbacks.backup import find_backup
 from textrnn.callbacks.base import Callback
 from textrnn.callbacks.report import VERBOSE, progress
-from textrnn.corpus import Corpus, read_corpus
-from textrnn.datasets import Text
-from textrnn.device import pick_device
-from textrnn.errors import (
-    NotFittedError,
-    UnsupportedFormatError,
-    check_choice,
-    check_int,
-    named_arguments,
-)
+from textrnn.checks import check_choice, check_int, named_arguments
+from textrnn.errors import NotFittedError, UnsupportedFormatError
+from textrnn.files import model_file
+from textrnn.generation.decoding import Steps
+from textrnn.generation.sampler import GenerationMixin, read_model
 from textrnn.history import History
-from textrnn.inspection import Inspectable
-from textrnn.interrupts import Turnstile
-from textrnn.lr_finder import SuggestedLRs, lr_find
-from textrnn.models import MODELS, LanguageModel, check_arguments, kind_of, stepper_of
-from textrnn.models.base import rebuild, to_arrays
-from textrnn.optim import LearningRate, Settings
-from textrnn.plan import make_plan
-from textrnn.run import check_plan
-from textrnn.sampler import Speaker, read_model
-from textrnn.schedules import Schedule
-from textrnn.trainer import Trainer
-from textrnn.vocab import LEVELS, Vocab
-from textrnn.writing import Steps
+from textrnn.inspection.inspectable import Inspectable
+from textrnn.models import LanguageModel
+from textrnn.models.arrays import from_arrays, state_arrays
+from textrnn.models.registry import MODELS, check_arguments, make_stepper, model_type_of
+from textrnn.text.corpus import Corpus, read_corpus
+from textrnn.text.sources import Text
+from textrnn.text.vocab import LEVELS, Vocab
+from textrnn.training import defaults
+from textrnn.training.device import pick_device
+from textrnn.training.lock import TrainingLock
+from textrnn.training.lr_finder import SuggestedLRs, lr_find
+from textrnn.training.optim import LearningRate, OptimizerConfig
+from textrnn.training.plan import make_plan
+from textrnn.training.run import check_fit_arguments
+from textrnn.training.schedules import Schedule
+from textrnn.training.trainer import Trainer
 
 
-class TextGenerator(Speaker, Inspectable):
+class TextGenerator(GenerationMixin, Inspectable):
     """Turns a text into a generator of texts like it.
 
     Nothing happens in the constructor. What is left open (the sizes of the model and of the
@@ -88,12 +85,12 @@ class TextGenerator(Speaker, Inspectable):
         self.history = History()
         self.stop_training = False
         self.level, self.device, self.seed = level, pick_device(device), seed
-        self._kind = model if isinstance(model, str) else kind_of(model)
+        self._kind = model if isinstance(model, str) else model_type_of(model)
         self._model_args = model_args
-        self._settings = Settings()
+        self._settings = OptimizerConfig()
         self._trainer: Trainer | None = None
         self._grows = False  # a vocabulary that was set by hand stays as it is
-        self._turnstile = Turnstile("TextGenerator")
+        self._turnstile = TrainingLock("TextGenerator")
 
     @named_arguments
     def compile(
@@ -122,7 +119,7 @@ class TextGenerator(Speaker, Inspectable):
         Raises:
             TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
         """
-        self._settings = Settings(
+        self._settings = OptimizerConfig(
             optimizer=optimizer,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -183,9 +180,9 @@ class TextGenerator(Speaker, Inspectable):
             ValueError: a backup (``BackupAndRestore``) is of another training.
         """
         began = time.perf_counter()
-        epochs = recipe.EPOCHS if epochs is None and minutes is None else epochs
+        epochs = defaults.EPOCHS if epochs is None and minutes is None else epochs
         callbacks = () if callbacks is None else callbacks
-        check_plan(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
+        check_fit_arguments(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, VERBOSE)
         data = validation_split, validation_data
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
@@ -203,7 +200,7 @@ class TextGenerator(Speaker, Inspectable):
             self.vocab, self.model, self.history = corpus.vocab, model, History()
             chosen |= {"learning_rate": self.learning_rate}
             self.history.params = {**length, "seed": self.seed, **chosen}
-            headline = recipe.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
+            headline = defaults.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
             headline += f"; goes on from {backup.path}" if backup and begun else ""
             return self._trainer.fit(
                 corpus.ids,
@@ -246,7 +243,7 @@ class TextGenerator(Speaker, Inspectable):
             DataError: as ``fit``.
             ValueError: the model learns by counting, or an argument is out of range.
         """
-        check_plan(recipe.EPOCHS, None, batch_size, seq_len, 0, ())
+        check_fit_arguments(defaults.EPOCHS, None, batch_size, seq_len, 0, ())
         self._turnstile.check()
         sizes = {"batch_size": batch_size, "seq_len": seq_len}
         corpus, model, chosen = self._prepare(text, sizes)
@@ -287,9 +284,9 @@ class TextGenerator(Speaker, Inspectable):
             OSError: the file cannot be written; what was there before still is.
         """
         vocab, model = self._fitted()
-        header = {"kind": kind_of(model), "model": model.config, "vocab": vocab.to_config()}
+        header = {"kind": model_type_of(model), "model": model.config, "vocab": vocab.to_config()}
         header["history"] = self.history.to_config()
-        saving.save(path, header, to_arrays(model))
+        model_file.save(path, header, state_arrays(model))
 
     @classmethod
     @named_arguments
@@ -319,7 +316,7 @@ class TextGenerator(Speaker, Inspectable):
         if model_class is None and kind not in MODELS:
             message = f"The file holds a model class of its author's own, {kind!r:.60}; pass it as "
             raise UnsupportedFormatError(f"{message}`model_class`. Received: {str(path)!r}")
-        model = rebuild(model_class or MODELS[kind], header["model"], tensors)
+        model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, level=vocab.level, device=device)
         gen.vocab, gen.model = vocab, model.to(gen.device)
         gen.history, gen._grows = history, True
@@ -347,4 +344,4 @@ class TextGenerator(Speaker, Inspectable):
 
     def _voice(self) -> tuple[Vocab, Steps]:
         vocab, model = self._fitted()
-        return vocab, stepper_of(model)
+        return vocab, make_stepper(model)

@@ -52,7 +52,7 @@ class History:
         return f"History({len(self)} epochs{': ' + last if last else ''})"
 
     def to_config(self) -> dict[str, Any]:
-        """Give the history as plain lists, for a JSON file, which has no word for NaN."""
+        """Return the history as plain lists, for a JSON file, which has no word for NaN."""
         history = {
             name: [value if math.isfinite(value) else str(value) for value in values]
             for name, values in self.history.items()
@@ -98,14 +98,14 @@ class History:
 
 
 def _plain(value: Any) -> int | float | str | None:
-    """Give a number of any kind, NumPy's too, as JSON knows them."""
+    """Return a number of any kind, NumPy's too, as JSON knows them."""
     if value is None or isinstance(value, str):
         return value
     return int(value) if hasattr(value, "__index__") else float(value)
 
 
 def new_axes() -> "Axes":
-    """Give the axes of a new figure, or say how to get matplotlib."""
+    """Return the axes of a new figure, or say how to get matplotlib."""
     try:
         from matplotlib import pyplot
     except ImportError:

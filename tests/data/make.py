@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from textrnn import TextGenerator, load_sampler, saving
-from textrnn.sampler import Sampler
-from textrnn.stepping import STEPPERS
+from textrnn import TextGenerator, load_sampler
+from textrnn.files import model_file
+from textrnn.generation.sampler import Sampler
+from textrnn.generation.steppers import STEPPERS
 
 RELEASE = "0.1.0"
 HERE = Path(__file__).parent
@@ -59,8 +60,8 @@ def make(name):
 
 
 def is_clear(path, prompt, seed):
-    """Say whether both texts of a model stay the same if its weights change a little."""
-    header, tensors = saving.load(path)
+    """Return whether both texts of a model stay the same if its weights change a little."""
+    header, tensors = model_file.load(path)
     exact = load_sampler(path)
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -192,7 +192,7 @@ import json, os, signal, sys
 import numpy as np
 import torch
 from textrnn import LambdaCallback, Trainer
-from textrnn.models import build
+from textrnn.models.registry import build
 
 rank, folder, what = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 torch.distributed.init_process_group(
@@ -249,7 +249,7 @@ def test_80_a_signal_to_one_of_several_processes(tmp_path):
 
 def test_81_a_backup_is_of_one_process(tmp_path, monkeypatch):
     """Each of several would need one of its own: it is refused, never silently wrong."""
-    monkeypatch.setattr("textrnn.distributed.rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr("textrnn.training.distributed.rank_and_world_size", lambda: (0, 2))
     gen = TextGenerator(hidden_size=8, seed=0)
     with pytest.raises(ValueError, match=r"works with one process\. Received: several"):
         gen.fit(TEXT, callbacks=[BackupAndRestore(tmp_path / "b")], **FIT)

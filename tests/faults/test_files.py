@@ -20,12 +20,14 @@ import pytest
 import torch
 
 import textrnn
-from textrnn import TextGenerator, load_sampler, saving
+from textrnn import TextGenerator, load_sampler
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import CorruptModelError, FileFormatError, UnsupportedFormatError
-from textrnn.models import MODELS, WindowMLPModel
-from textrnn.models.base import rebuild, to_arrays
-from textrnn.vocab import Vocab
+from textrnn.files import model_file
+from textrnn.models import WindowMLPModel
+from textrnn.models.arrays import from_arrays, state_arrays
+from textrnn.models.registry import MODELS
+from textrnn.text.vocab import Vocab
 
 pytestmark = pytest.mark.faults
 
@@ -40,7 +42,7 @@ _spec.loader.exec_module(fuzz)
 
 
 def golden(name):
-    """Give a golden file, taken apart."""
+    """Return a golden file, taken apart."""
     return fuzz.Original(DATA / f"0.1.0-{name}.safetensors")
 
 
@@ -122,7 +124,7 @@ def test_34_a_flipped_bit(path, rnn, part):
 
 
 def archive():
-    """Give a zip file."""
+    """Return a zip file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("a", "b")
@@ -370,7 +372,7 @@ def test_41_a_config_too_deep_for_a_message():
     for _ in range(10_000):
         deep = [deep]
     with pytest.raises(CorruptModelError, match="RNNModel cannot be built with the file's config"):
-        rebuild(MODELS["rnn"], {"vocab_size": 5, "dropout": deep}, {})
+        from_arrays(MODELS["rnn"], {"vocab_size": 5, "dropout": deep}, {})
 
 
 @pytest.mark.parametrize("surrogate", ["\ud800", "\\ud800"])
@@ -437,14 +439,14 @@ class Touch:
 
 
 def torch_file(witness):
-    """Give what torch.save writes."""
+    """Return what torch.save writes."""
     buffer = io.BytesIO()
     torch.save(Touch(witness), buffer)
     return buffer.getvalue()
 
 
 def arrays(witness):
-    """Give what np.savez writes, with an array of objects."""
+    """Return what np.savez writes, with an array of objects."""
     buffer = io.BytesIO()
     np.savez(buffer, a=np.array([Touch(witness)], dtype=object))
     return buffer.getvalue()
@@ -490,7 +492,7 @@ def test_45_no_reader_of_archives_or_objects(file):
     """No file of src imports a module that unpacks or executes, or calls NumPy's own loaders."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = set()
-    for node in ast.walk(tree):
+    for node in ast.start(tree):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -548,8 +550,8 @@ def test_48_the_device_is_not_in_the_file(path, device):
     assert not [word for word in ("cuda", "cpu", "mps", "device") if f'"{word}' in text]
     loaded = load_generator(path)
     assert {tensor.device.type for tensor in loaded.model.state_dict().values()} == {"cpu"}
-    for name, array in to_arrays(gen.model).items():
-        np.testing.assert_array_equal(to_arrays(loaded.model)[name], array)
+    for name, array in state_arrays(gen.model).items():
+        np.testing.assert_array_equal(state_arrays(loaded.model)[name], array)
 
 
 # Anything
@@ -583,11 +585,11 @@ def test_49_the_fuzzer_sees_faults(path, monkeypatch):
 
 WRITER = """
 import sys
-from textrnn import saving
+from textrnn.files import model_file
 target, source = sys.argv[1:]
-header, tensors = saving.load(source)
+header, tensors = model_file.load(source)
 for _ in range(100):
-    saving.save(target, header, tensors)
+    model_file.save(target, header, tensors)
 """
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be replaced here")
@@ -597,25 +599,25 @@ posix = pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be r
 def test_75_two_processes_save_one_file(path):
     """Whoever reads meanwhile finds one model or the other, whole; nothing else is left."""
     sources = [DATA / f"0.1.0-{name}.safetensors" for name in ("rnn", "gru")]
-    models = [saving.load(source)[0] for source in sources]
+    models = [model_file.load(source)[0] for source in sources]
     path.write_bytes(sources[0].read_bytes())
     command = [sys.executable, "-c", WRITER, str(path)]
     writers = [subprocess.Popen([*command, str(source)]) for source in sources]
     reads = 0
     while any(writer.poll() is None for writer in writers):
-        assert saving.load(path)[0] in models
+        assert model_file.load(path)[0] in models
         reads += 1
     assert [writer.returncode for writer in writers] == [0, 0]
     assert reads > 0
-    assert saving.load(path)[0] in models
+    assert model_file.load(path)[0] in models
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 @posix
 def test_76_a_reader_during_save(path, monkeypatch):
     """Who reads while a file is written gets the old model, and after it the new one."""
-    old, new = (saving.load(DATA / f"0.1.0-{name}.safetensors") for name in ("rnn", "gru"))
-    saving.save(path, *old)
+    old, new = (model_file.load(DATA / f"0.1.0-{name}.safetensors") for name in ("rnn", "gru"))
+    model_file.save(path, *old)
     seen, fsync = [], os.fsync
 
     def look_first(descriptor):
@@ -624,8 +626,8 @@ def test_76_a_reader_during_save(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", look_first)
     with path.open("rb") as file:
-        reader = saving.Reader(file, path)
-        saving.save(path, *new)
+        reader = model_file.Reader(file, path)
+        model_file.save(path, *new)
         assert seen[0] == "rnn"
         assert set(seen) <= {"rnn", "gru"}
         assert load_sampler(path).header == new[0]

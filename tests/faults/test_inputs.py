@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn import ContiguousBatcher, TextGenerator, Vocab, load_sampler
-from textrnn.corpus import read_corpus
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import DataError, NotFittedError, TextRNNError, UnknownTokenError
-from textrnn.sampling import Sampling
+from textrnn.generation.sampling import SamplingParams
+from textrnn.text.corpus import read_corpus
 
 pytestmark = pytest.mark.faults
 
@@ -37,7 +37,7 @@ def make(model="ngram", **arguments):
 
 
 def learnt(text, model="ngram", **arguments):
-    """Give a small generator that has learnt a text."""
+    """Return a small generator that has learnt a text."""
     gen = make(model, **arguments)
     gen.fit(text, validation_split=0, **FIT)
     return gen
@@ -371,7 +371,7 @@ def test_20_temperature_0(numbers, gru):
         texts += [gen.generate("one", 40, top_k=1, seed=3)]
         assert len(set(texts)) == 1
     rng = np.random.default_rng(0)
-    Sampling(temperature=0).choose(np.arange(5.0), rng)
+    SamplingParams(temperature=0).choose(np.arange(5.0), rng)
     assert rng.random() == np.random.default_rng(0).random()
 
 
@@ -394,7 +394,7 @@ def test_21_temperatures_that_cannot_be(numbers, method, value, error):
 def test_22_tiny_temperatures(gru, exponent):
     """The colder the more certain: probabilities stay finite, and the coldest are greedy."""
     logits = gru.state("one").logits[0]
-    p = Sampling(temperature=10.0**exponent).probabilities(logits)
+    p = SamplingParams(temperature=10.0**exponent).probabilities(logits)
     assert np.isfinite(p).all()
     assert p.sum() == pytest.approx(1)
     if exponent < -6:
@@ -503,7 +503,7 @@ LOGITS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.sampled
 )
 def test_26_all_settings_together(logits, arguments, previous):
     """Probabilities sum to one, at least one symbol is left, and a banned one is not chosen."""
-    logits, sampling = np.array(logits, dtype=np.float32), Sampling(**arguments)
+    logits, sampling = np.array(logits, dtype=np.float32), SamplingParams(**arguments)
     p = sampling.probabilities(logits, previous)
     chosen = sampling.choose(logits, np.random.default_rng(0), previous)
     assert p.sum() == pytest.approx(1)
@@ -580,7 +580,7 @@ def test_29_seeds_that_cannot_be(numbers, seed, error):
 
 
 def weight_hash(gen):
-    """Give the sha256 of all weights."""
+    """Return the sha256 of all weights."""
     digest = hashlib.sha256()
     for name, tensor in gen.model.state_dict().items():
         digest.update(name.encode() + tensor.numpy().tobytes())
@@ -612,7 +612,7 @@ def test_30_learning_rates_that_cannot_be(gru, rate):
 
 
 def options(owner):
-    """Give the public methods of a class with an argument that is spelt wrong."""
+    """Return the public methods of a class with an argument that is spelt wrong."""
     for name, method in inspect.getmembers(owner, callable):
         if name.startswith("_"):
             continue

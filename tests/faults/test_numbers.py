@@ -16,12 +16,13 @@ from textrnn import (
     SampleText,
     TextGenerator,
     Trainer,
-    saving,
 )
 from textrnn.datasets import load_human_numbers
-from textrnn.learner import Learner, clip
-from textrnn.models import LSTMModel, build
-from textrnn.optim import Settings
+from textrnn.files import model_file
+from textrnn.models import LSTMModel
+from textrnn.models.registry import build
+from textrnn.training.optim import OptimizerConfig
+from textrnn.training.train_step import TrainStep, clip
 
 pytestmark = pytest.mark.faults
 
@@ -34,11 +35,11 @@ SIZES = {"batch_size": 4, "seq_len": 16}
 def lstm(**settings):
     """Build a small LSTM and something to train it with."""
     model = build("lstm", 7, {"hidden_size": 8, "dropout": 0.2}, seed=0)
-    return model, Trainer(model, Settings(**settings), seed=0)
+    return model, Trainer(model, OptimizerConfig(**settings), seed=0)
 
 
 def finite(model):
-    """Say whether every weight is a finite number."""
+    """Return whether every weight is a finite number."""
     return all(bool(p.isfinite().all()) for p in model.parameters())
 
 
@@ -92,14 +93,14 @@ def test_66_a_poisoned_training_leaves_the_last_good_backup(tmp_path):
     with pytest.warns(UserWarning, match="refused"), pytest.raises(NonFiniteError, match="batch 6"):
         Trainer(Poisoned(7, hidden_size=8), seed=0).fit(IDS, epochs=1, callbacks=[backup], **SIZES)
     for path in (backup.path, backup.previous):
-        tensors = saving.load(path)[1].values()
+        tensors = model_file.load(path)[1].values()
         assert all(np.isfinite(t).all() for t in tensors if t.dtype.kind == "f")
 
 
 def test_67_a_gradient_that_overflows_in_half_precision():
     """The scaler skips the step, lowers its scale, and training goes on."""
     model, _ = lstm()
-    learner = Learner(model, Settings(precision="float32"), seed=0)
+    learner = TrainStep(model, OptimizerConfig(precision="float32"), seed=0)
     learner._scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     overflow = model.head.weight.register_hook(lambda gradient: gradient * math.inf)
     x = torch.from_numpy(IDS[:64].reshape(4, 16))

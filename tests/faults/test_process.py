@@ -28,10 +28,10 @@ from textrnn import (
     SwapEMAWeights,
     TextGenerator,
     load_sampler,
-    saving,
 )
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
+from textrnn.files import model_file
 
 pytestmark = pytest.mark.faults
 
@@ -47,7 +47,7 @@ class Killed(BaseException):
 
 
 def kill_at(hook, number):
-    """Give a callback that ends training at the n-th call of a hook, from 1."""
+    """Return a callback that ends training at the n-th call of a hook, from 1."""
     calls = []
 
     def count(*arguments):
@@ -72,7 +72,7 @@ def run(*callbacks, text=TEXT, model=LSTM, **fit):
 
 
 def measured(history):
-    """Give what a history holds but for the seconds, which are never the same."""
+    """Return what a history holds but for the seconds, which are never the same."""
     return {k: v for k, v in history.history.items() if k != "seconds"}, history.epoch
 
 
@@ -159,7 +159,7 @@ def test_50_it_says_that_it_goes_on(tmp_path, capsys):
 def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch):
     """The machine is not measured again, and the schedule goes on where it was."""
     speeds = iter([30_000.0])
-    monkeypatch.setattr("textrnn.plan.training_speed", lambda *args: next(speeds))
+    monkeypatch.setattr("textrnn.training.plan.training_speed", lambda *args: next(speeds))
     seen = []
     watch = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["progress"]))
     backup = BackupAndRestore(tmp_path / "b", 1)
@@ -213,7 +213,7 @@ def test_51_stale_temporary_files_are_removed(tmp_path):
     for name, age in names.items():
         (tmp_path / name).write_text("half a file")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    saving.save(tmp_path / "model", {}, {"w": np.zeros(2)})
+    model_file.save(tmp_path / "model", {}, {"w": np.zeros(2)})
     left = {path.name for path in tmp_path.iterdir()} - {"model"}
     assert left == {name for i, name in enumerate(names) if i in (1, 2, 4)}
 
@@ -308,7 +308,7 @@ def test_53_one_backup_at_a_time(tmp_path):
 
 
 def raise_at(number, signum):
-    """Give a callback that sends this process a signal at the n-th batch."""
+    """Return a callback that sends this process a signal at the n-th batch."""
     batches = []
 
     def count(batch, logs):
@@ -484,15 +484,15 @@ def on_a_small_disk(action):
 def test_60_a_full_disk_and_an_explicit_save(tmp_path):
     """An error with the path; the old file is whole, and nothing else lies there."""
     path = tmp_path / "m"
-    saving.save(path, {"n": 1}, {"w": np.zeros(8)})
+    model_file.save(path, {"n": 1}, {"w": np.zeros(8)})
 
     def save():
         with pytest.raises(OSError, match="File too large") as caught:
-            saving.save(path, {"n": 2}, {"w": np.zeros(8000)})
+            model_file.save(path, {"n": 2}, {"w": np.zeros(8000)})
         assert caught.value.filename == str(path)
 
     on_a_small_disk(save)
-    assert saving.load(path)[0] == {"n": 1}
+    assert model_file.load(path)[0] == {"n": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -532,7 +532,7 @@ def test_61_a_place_that_cannot_be_written(tmp_path, where, message):
 def test_62_the_disk_fails_when_asked_to_keep(tmp_path, monkeypatch, call):
     """An error; before the rename the old file is there, after it the new one; never half."""
     path, calls = tmp_path / "m", []
-    saving.save(path, {"n": 1}, {"w": np.zeros(8)})
+    model_file.save(path, {"n": 1}, {"w": np.zeros(8)})
 
     def fsync(descriptor):
         calls.append(descriptor)
@@ -541,8 +541,8 @@ def test_62_the_disk_fails_when_asked_to_keep(tmp_path, monkeypatch, call):
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="Input/output error"):
-        saving.save(path, {"n": 2}, {"w": np.zeros(8)})
-    assert saving.load(path)[0] == {"n": call}
+        model_file.save(path, {"n": 2}, {"w": np.zeros(8)})
+    assert model_file.load(path)[0] == {"n": call}
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -554,10 +554,10 @@ def test_62_a_system_that_cannot_be_asked_to_begin_writing(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "posix_fadvise", fail, raising=False)
     monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", 4, raising=False)
-    saving.save(tmp_path / "refused", {"n": 1}, {"w": np.arange(8)})
+    model_file.save(tmp_path / "refused", {"n": 1}, {"w": np.arange(8)})
     monkeypatch.delattr(os, "posix_fadvise")
-    saving.save(tmp_path / "absent", {"n": 1}, {"w": np.arange(8)})
-    assert saving.load(tmp_path / "absent")[1]["w"].tolist() == list(range(8))
+    model_file.save(tmp_path / "absent", {"n": 1}, {"w": np.arange(8)})
+    assert model_file.load(tmp_path / "absent")[1]["w"].tolist() == list(range(8))
     assert (tmp_path / "refused").read_bytes() == (tmp_path / "absent").read_bytes()
 
 
@@ -565,15 +565,15 @@ def test_63_mode_umask_and_links(tmp_path):
     """A new file follows the umask, an old one keeps its mode, a link its target."""
     before = os.umask(0o027)
     try:
-        saving.save(tmp_path / "new", {}, {"w": np.zeros(1)})
+        model_file.save(tmp_path / "new", {}, {"w": np.zeros(1)})
     finally:
         os.umask(before)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
     (tmp_path / "new").chmod(0o604)
     (tmp_path / "link").symlink_to(tmp_path / "new")
-    saving.save(tmp_path / "link", {"n": 2}, {"w": np.zeros(1)})
+    model_file.save(tmp_path / "link", {"n": 2}, {"w": np.zeros(1)})
     assert (tmp_path / "link").is_symlink()
-    assert saving.load(tmp_path / "new")[0] == {"n": 2}
+    assert model_file.load(tmp_path / "new")[0] == {"n": 2}
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o604
 
 

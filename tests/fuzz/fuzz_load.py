@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from textrnn import TextGenerator, load_sampler, saving
+from textrnn import TextGenerator, load_sampler
 from textrnn.errors import NonFiniteError, TextRNNError
+from textrnn.files import model_file
 
 DATA = Path(__file__).parents[1] / "data"
 DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "I8": "|i1", "U8": "|u1"}
@@ -47,19 +48,19 @@ class Original:
         for name, entry in head.items():
             start, end = (self.head_end + offset for offset in entry["data_offsets"])
             self.tensors[name] = [entry["dtype"], entry["shape"], self.data[start:end]]
-        self.loaded = saving.load(path)
+        self.loaded = model_file.load(path)
 
     def is_in(self, path):
-        """Say whether a file holds what this one does."""
+        """Return whether a file holds what this one does."""
         try:
-            header, tensors = saving.load(path)
+            header, tensors = model_file.load(path)
         except TextRNNError:
             return False
         return (header, described(tensors)) == (self.loaded[0], described(self.loaded[1]))
 
 
 def described(tensors):
-    """Give arrays as what can be compared to the bit."""
+    """Return arrays as what can be compared to the bit."""
     return {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in tensors.items()}
 
 
@@ -85,7 +86,7 @@ def pack(header, tensors, offsets=None, metadata=None):
 
 
 def as_tuple(shape):
-    """Give a shape as Python writes it, if it is one."""
+    """Return a shape as Python writes it, if it is one."""
     return tuple(shape) if isinstance(shape, list) else shape
 
 
@@ -166,14 +167,14 @@ def edit(rng, tree, value):
 
 
 def odd_value(rng):
-    """Give a JSON value that somebody may not have thought of."""
+    """Return a JSON value that somebody may not have thought of."""
     if rng.random() < 0.3:
         return rng.choice([rng.getrandbits(rng.randrange(1, 80)), rng.uniform(-9, 9), rng.random()])
     return copy.deepcopy(rng.choice(ODD_VALUES))
 
 
 def value_from(rng, tree):
-    """Give a value that stands somewhere in a JSON value."""
+    """Return a value that stands somewhere in a JSON value."""
     while isinstance(tree, dict | list) and tree and rng.random() < 0.8:
         tree = tree[rng.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))]
     return copy.deepcopy(tree)
@@ -227,7 +228,7 @@ def edit_tensors(rng, file, other):
 
 
 def odd_data(rng, tensor):
-    """Give the data of a tensor with some of its numbers changed."""
+    """Return the data of a tensor with some of its numbers changed."""
     if tensor[0] not in ("F32", "I32", "I64"):
         return tensor[2][: rng.randrange(len(tensor[2]) + 1)]
     array = np.frombuffer(tensor[2], DTYPES[tensor[0]]).copy()
@@ -270,12 +271,12 @@ FORGERY = [edit_header, edit_header, edit_text, edit_tensors, edit_offsets, edit
 
 
 def originals():
-    """Give the files that damage is done to: the golden ones."""
+    """Return the files that damage is done to: the golden ones."""
     return [Original(path) for path in sorted(DATA.glob("*.safetensors"))]
 
 
 def outcome(load, path, times):
-    """Give what becomes of a file: the name of an error of ours, an escape, or "loaded"."""
+    """Return what becomes of a file: the name of an error of ours, an escape, or "loaded"."""
     began = time.perf_counter()
     try:
         model = load(path)
@@ -336,7 +337,7 @@ def run(files, seed, path, say=None):
 
 
 def faults(table):
-    """Give those outcomes of a table that must not be."""
+    """Return those outcomes of a table that must not be."""
     return {key: n for key, n in table.items() if key[1].startswith(("ESCAPED", "LOADED"))}
 
 

@@ -19,16 +19,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from textrnn import saving
+from textrnn.files import model_file
 
 STEPS = 207  # of the training below
 SAVE = """
 import sys
 import numpy as np
-from textrnn import saving
+from textrnn.files import model_file
 print("ready", flush=True)
 for n in range(1_000_000):
-    saving.save(sys.argv[1], {"n": n}, {"w": np.full(1_000_000, n, np.float32)})
+    model_file.save(sys.argv[1], {"n": n}, {"w": np.full(1_000_000, n, np.float32)})
 """
 
 
@@ -72,7 +72,7 @@ def kill_saves(number: int, chance: random.Random, folder: Path) -> int:
         torn += len(list(folder.glob(".textrnn.*.tmp")))
         for temporary in folder.glob(".textrnn.*.tmp"):
             temporary.unlink()
-        header, tensors = saving.load(path)
+        header, tensors = model_file.load(path)
         bad += not (tensors["w"] == header["n"]).all()
     print(f"saves: {number} kills, {torn} of them in the middle of a file, {bad} files not whole")
     return bad

@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from textrnn import saving
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.errors import CorruptModelError, UnsupportedFormatError, check_int
-from textrnn.replacing import check_folder
+from textrnn.checks import check_int
+from textrnn.errors import CorruptModelError, UnsupportedFormatError
+from textrnn.files import model_file
+from textrnn.files.atomic import check_folder
 
 _log = logging.getLogger("textrnn")
 
@@ -77,7 +78,7 @@ class BackupAndRestore(Callback):
         self._last = (time.monotonic(), 0)
 
     def due(self, steps: int | None) -> bool:
-        """Say whether it is time for a backup.
+        """Return whether it is time for a backup.
 
         Args:
             steps: how many were made; None between two epochs.
@@ -101,7 +102,7 @@ class BackupAndRestore(Callback):
         try:
             if self.path.exists():
                 self.path.replace(self.previous)
-            saving.save(self.path, header, tensors)
+            model_file.save(self.path, header, tensors)
         except OSError as error:
             warnings.warn(
                 f"The backup could not be written ({error}); training goes on without it. "
@@ -110,7 +111,7 @@ class BackupAndRestore(Callback):
             )
 
     def read(self) -> Snapshot | None:
-        """Give the newest backup that is whole, or None if there is none.
+        """Return the newest backup that is whole, or None if there is none.
 
         Raises:
             FileNotFoundError: there is no folder for the backup.
@@ -121,7 +122,7 @@ class BackupAndRestore(Callback):
         damaged = None
         for path in (self.path, self.previous):
             try:
-                header, tensors = saving.load(path)
+                header, tensors = model_file.load(path)
             except FileNotFoundError:
                 continue
             except CorruptModelError as error:
@@ -141,7 +142,7 @@ class BackupAndRestore(Callback):
         return None
 
     def read_choices(self) -> dict[str, Any] | None:
-        """Give what was chosen for the training that was backed up, sizes and model."""
+        """Return what was chosen for the training that was backed up, sizes and model."""
         found = self.read()
         if found is None:
             return None
@@ -161,7 +162,7 @@ class BackupAndRestore(Callback):
 
 
 def find_backup(callbacks: Any) -> BackupAndRestore | None:
-    """Give the one ``BackupAndRestore`` among callbacks, if there is one.
+    """Return the one ``BackupAndRestore`` among callbacks, if there is one.
 
     Raises:
         ValueError: there are several.
@@ -173,7 +174,9 @@ def find_backup(callbacks: Any) -> BackupAndRestore | None:
     return found[0] if found else None
 
 
-def check_identity(backed_up: Mapping[str, Any], identity: Mapping[str, Any], path: Path) -> None:
+def check_fingerprint(
+    backed_up: Mapping[str, Any], identity: Mapping[str, Any], path: Path
+) -> None:
     """Raise ``ValueError`` with what differs, unless a backup is of this very training."""
     names = sorted({*backed_up, *identity})
     different = [

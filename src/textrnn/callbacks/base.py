@@ -82,7 +82,7 @@ class Callback:
         """Run after validation; ``logs`` has ``val_loss`` and its kin."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a backup must remember of this callback; nothing as a rule.
+        """Return what a backup must remember of this callback; nothing as a rule.
 
         It may hold None, numbers, strings and tensors, in dicts, lists and tuples.
         """
@@ -116,11 +116,11 @@ class CallbackList:
             getattr(callback, hook)(*args)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
-        """Give what each callback wants to remember, by its class and number."""
+        """Return what each callback wants to remember, by its class and number."""
         return {name: callback.state_dict() for name, callback in self._named()}
 
     def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Give each callback its own back; one that is new begins anew."""
+        """Return each callback its own back; one that is new begins anew."""
         for name, callback in self._named():
             if states.get(name):
                 callback.load_state_dict(states[name])

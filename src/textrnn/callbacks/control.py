@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.errors import NonFiniteError, check_choice, check_int, check_number
-from textrnn.replacing import check_folder
+from textrnn.checks import check_choice, check_int, check_number
+from textrnn.errors import NonFiniteError
+from textrnn.files.atomic import check_folder
 
 
 class _Monitor:
@@ -24,7 +25,7 @@ class _Monitor:
         self.best = self.baseline
 
     def improved(self, logs: Logs) -> bool:
-        """Say whether the logs hold a new best value, and keep it if so."""
+        """Return whether the logs hold a new best value, and keep it if so."""
         if self.name not in logs:
             raise ValueError(
                 f"`monitor` must be one of {', '.join(logs)} in this training. "
@@ -98,7 +99,7 @@ class EarlyStopping(Callback):
             self.model.stop_training = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what was best, and how long nothing was better."""
+        """Return what was best, and how long nothing was better."""
         facts = {"best": self.monitor.best, "best_epoch": self.best_epoch, "waited": self._waited}
         return {**facts, "weights": self._best_weights}
 
@@ -168,7 +169,7 @@ class ModelCheckpoint(Callback):
             self._save(logs or {})
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what was best."""
+        """Return what was best."""
         return {"best": self.monitor.best, "batches": self._batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -250,7 +251,7 @@ class ReduceLROnPlateau(Callback):
                 self._waited, self._cooling = 0, self.cooldown
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what was best, and how long to wait."""
+        """Return what was best, and how long to wait."""
         return {"best": self.monitor.best, "waited": self._waited, "cooling": self._cooling}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

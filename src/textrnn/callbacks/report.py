@@ -10,7 +10,7 @@ from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.callbacks.weights import KeepBestWeights
-from textrnn.errors import check_int
+from textrnn.checks import check_int
 
 _log = logging.getLogger("textrnn")
 
@@ -51,7 +51,7 @@ class CSVLogger(Callback):
             writer.writerow(row)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give how long the file is, so that no line is written twice."""
+        """Return how long the file is, so that no line is written twice."""
         return {"bytes": self.filename.stat().st_size if self._keep is None else self._keep}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ class ProgressBar(Callback):
 
 
 def progress(verbose: str | int, headline: str) -> list[Callback]:
-    """Give what ``fit`` adds: what it shows, and that it ends with the best weights.
+    """Return what ``fit`` adds: what it shows, and that it ends with the best weights.
 
     It shows a bar in a terminal, lines elsewhere, and nothing for 0.
     """

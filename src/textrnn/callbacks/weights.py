@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.errors import check_number
+from textrnn.checks import check_number
 
 
 class KeepBestWeights(Callback):
@@ -41,7 +41,7 @@ class KeepBestWeights(Callback):
             self._weights = {name: w.detach().clone() for name, w in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the best weights, and which epoch's they are."""
+        """Return the best weights, and which epoch's they are."""
         facts = {"lowest": self._lowest, "best_epoch": self.best_epoch, "last": self._last}
         return {**facts, "weights": self._weights}
 
@@ -105,7 +105,7 @@ class SwapEMAWeights(Callback):
         self._average = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the average, and whether it is in the model at the moment."""
+        """Return the average, and whether it is in the model at the moment."""
         return {"average": self._average, "steps": self._steps, "swapped": self._swapped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

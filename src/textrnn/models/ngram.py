@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.errors import check_choice, check_int
-from textrnn.models.base import LanguageModel, to_arrays
-from textrnn.stepping.ngram import NGramStepper
+from textrnn.checks import check_choice, check_int
+from textrnn.generation.steppers.ngram import NGramStepper
+from textrnn.models.arrays import state_arrays
+from textrnn.models.base import LanguageModel
 
 _SMOOTHINGS = ("witten_bell", None)
 
@@ -82,7 +83,7 @@ class NGramModel(LanguageModel):
         _remake_stepper(self)
 
     def grow(self, vocab_size: int, origins: NDArray[np.int64]) -> "NGramModel":
-        """Give a model for a larger vocabulary with the same counts.
+        """Return a model for a larger vocabulary with the same counts.
 
         What a new symbol is like plays no part: it was not counted yet.
 
@@ -105,7 +106,7 @@ class NGramModel(LanguageModel):
         return model
 
     def lower(self, order: int) -> "NGramModel":
-        """Give the model of a lower order that these counts hold, without counting again."""
+        """Return the model of a lower order that these counts hold, without counting again."""
         check_int("order", order, 1, self.config["order"])
         model = NGramModel(self.vocab_size, order=order, smoothing=self.config["smoothing"])
         for new, old in zip(model.levels, self.levels, strict=False):
@@ -163,4 +164,4 @@ class _Table(nn.Module):
 
 def _remake_stepper(model: NGramModel, _: object = None) -> None:
     if not next(model.buffers()).is_meta:
-        model.stepper = NGramStepper(model.config, to_arrays(model))
+        model.stepper = NGramStepper(model.config, state_arrays(model))

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from textrnn.errors import check_choice, check_int
-from textrnn.models.base import Dropout, LanguageModel, State, embedding_width, new_embedding
+from textrnn.checks import check_choice, check_int
+from textrnn.models.base import LanguageModel, State
+from textrnn.models.layers import Dropout, embedding_width, new_embedding
 
 
 class _Recurrent(LanguageModel):
@@ -69,7 +70,7 @@ class _Recurrent(LanguageModel):
         return logits.transpose(0, 1), tuple(new_state)  # (B, T, V)
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Give embedding (if there is one), layer0, layer1, ..., head."""
+        """Return embedding (if there is one), layer0, layer1, ..., head."""
         groups = {f"layer{i}": list(layer.parameters()) for i, layer in enumerate(self.layers)}
         groups["head"] = list(self.head.parameters())
         if self.embedding is not None:
@@ -268,7 +269,7 @@ class LSTMModel(_Gated):
 
 
 def _width(config: Mapping[str, Any]) -> int | None:
-    """Give the width of the embedding, None for one-hot input, or say why there can be none."""
+    """Return the width of the embedding, None for one-hot input, or say why there can be none."""
     e, h, tied = config["embedding_dim"], config["hidden_size"], config["tie_weights"]
     check_choice("input", config["input"], ("embedding", "onehot"))
     check_choice("tie_weights", tied, (False, True))

@@ -9,9 +9,10 @@ from abc import abstractmethod
 import torch
 from torch import nn
 
-from textrnn.errors import check_choice, check_int
-from textrnn.models.base import Dropout, LanguageModel, embedding_width, new_embedding
-from textrnn.stepping.window import MAX_WINDOW
+from textrnn.checks import check_choice, check_int
+from textrnn.generation.steppers.window import MAX_WINDOW
+from textrnn.models.base import LanguageModel
+from textrnn.models.layers import Dropout, embedding_width, new_embedding
 
 
 class _Window(LanguageModel):
@@ -38,7 +39,7 @@ class _Window(LanguageModel):
         """Turn the vectors x (B, w - 1 + T, E) of all T windows into features (B, T, H)."""
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Give the parts from embedding to head, each with its parameters."""
+        """Return the parts from embedding to head, each with its parameters."""
         parts = {name: list(part.parameters()) for name, part in self.named_children()}
         return {name: parameters for name, parameters in parts.items() if parameters}
 

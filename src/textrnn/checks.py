@@ -1,0 +1,94 @@
+"""Checks of arguments: each returns the plain value, or raises an error that says what is wrong."""
+
+import difflib
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+
+
+R = TypeVar("R")
+
+
+def did_you_mean(name: object, options: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the option nearest to ``name``, or an empty string.
+
+    >>> did_you_mean("temperture", ["temperature", "top_k"])
+    " Did you mean 'temperature'?"
+    """
+    near = difflib.get_close_matches(str(name), list(options), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_choice(name: str, value: object, options: Iterable[object]) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of ``options``."""
+    options = list(options)
+    if value not in options:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, options))}."
+            f"{did_you_mean(value, map(str, options))} Received: {value!r}"
+        )
+
+
+def check_int(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
+    """Return ``value`` as an ``int`` in [minimum, maximum], or raise TypeError or ValueError.
+
+    Booleans and floats are refused; NumPy integers are accepted.
+    """
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"`{name}` must be a whole number (int). Received: {value!r}")
+    number: int = value.__index__()  # type: ignore[attr-defined]
+    if number < minimum or (maximum is not None and number > maximum):
+        bound = f"at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
+        raise ValueError(f"`{name}` must be {bound}. Received: {value!r}")
+    return number
+
+
+def check_number(name: str, value: object, allowed: str, test: Callable[[float], bool]) -> float:
+    """Return ``value`` as a finite ``float`` that passes ``test``, or raise.
+
+    Args:
+        name: the argument, for the message.
+        value: what was received; booleans and strings are a ``TypeError``.
+        allowed: the range in words, such as ``"in (0, 1]"``.
+        test: true for the numbers in that range; NaN and infinities never pass.
+    """
+    if isinstance(value, bool | np.bool_ | str | bytes) or not hasattr(type(value), "__float__"):
+        raise TypeError(f"`{name}` must be a number {allowed}. Received: {value!r}")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # a huge int
+        number = math.inf
+    if not math.isfinite(number) or not test(number):
+        raise ValueError(f"`{name}` must be a number {allowed}. Received: {value!r}")
+    return number
+
+
+def check_keywords(owner: str, names: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise ``TypeError`` for the first name that is not allowed, with the nearest one that is."""
+    allowed = list(allowed)
+    for name in names:
+        if name not in allowed:
+            raise TypeError(
+                f"{owner} has no argument {name!r}.{did_you_mean(name, allowed)} "
+                f"It takes: {', '.join(allowed)}."
+            )
+
+
+def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a misspelt keyword of ``function`` an error that names the nearest right one."""
+    allowed = [
+        name for name in inspect.signature(function).parameters if name not in ("self", "cls")
+    ]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        check_keywords(f"{function.__qualname__}()", kwargs, allowed)
+        return function(*args, **kwargs)
+
+    return checked

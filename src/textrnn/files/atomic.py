@@ -1,0 +1,99 @@
+"""A file that takes the place of another, completely or not at all. It knows no format.
+
+It is written to a temporary file beside the target, flushed to the disk, and put in place by one
+rename: whatever happens, the target is the old file or the new one.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_HOUR, _DAY = 3600, 86_400  # seconds
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` once it is complete and on the disk.
+
+    Args:
+        path: one that exists is replaced, its mode kept, a symbolic link followed.
+
+    Raises:
+        OSError: with ``path``, whichever file it was about; what was there is still there.
+    """
+    target = Path(os.path.realpath(path))
+    _clean(target.parent)
+    temporary = target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # the file that the user knows
+        raise
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def start_flush(file: BinaryIO) -> None:
+    """Ask the system to begin what fsync will wait for; if it cannot be asked, fsync does all."""
+    file.flush()
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def check_folder(path: str | Path) -> None:
+    """Find out before a training, not after it, that its model cannot be saved there.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: ``path`` is a folder itself.
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no folder to save in", str(path.parent))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "A file cannot take the place of a folder", str(path))
+
+
+def _clean(folder: Path) -> None:
+    """Remove temporary files that processes which are no more have left behind.
+
+    A process that cannot be seen from here may still be writing (in another container, on
+    another machine): a file is given an hour before its process is believed to be gone.
+    """
+    for temporary in folder.glob(".textrnn.*.tmp"):
+        with contextlib.suppress(OSError, ValueError):
+            age = time.time() - temporary.stat().st_mtime
+            if age > _DAY or (age > _HOUR and not _runs(int(temporary.name.split(".")[2]))):
+                temporary.unlink()
+
+
+def _runs(pid: int) -> bool:
+    if os.name != "posix":  # there, asking would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

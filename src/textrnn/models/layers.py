@@ -1,0 +1,72 @@
+"""Layers that several families use."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from textrnn.checks import check_int, check_number
+
+
+class Dropout(nn.Module):
+    """Zeroes numbers at random in training, drawing them from a generator of its own.
+
+    The numbers that are kept are divided by 1 - p, so that the expectation stays the same
+    (Srivastava et al. 2014). A mask smaller than the tensor is shared by what it is spread
+    over: with one for (B, H) of a (T, B, H) tensor the same features are missing at every step
+    of a window (Gal and Ghahramani 2016), which suits recurrent networks better than new ones.
+
+    Args:
+        name: the argument of the model that p comes from, for the error.
+        p: the probability that a number is zeroed, in [0, 1).
+
+    Attributes:
+        generator: where the random numbers come from; None is torch's global generator.
+
+    >>> x = torch.ones(4, 2, 3)  # (T, B, H)
+    >>> y = Dropout("dropout", 0.5)(x, mask=(2, 3))
+    >>> bool((y == y[0]).all())
+    True
+    """
+
+    def __init__(self, name: str, p: float) -> None:
+        super().__init__()
+        self.p = check_number(name, p, "in [0, 1)", lambda p: 0 <= p < 1)
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: torch.Tensor, mask: Sequence[int] | None = None) -> torch.Tensor:
+        """Drop numbers of x in training, give x as it is otherwise; ``mask`` is a shape."""
+        if not self.training or self.p == 0:
+            return x
+        keep = x.new_empty(x.shape if mask is None else tuple(mask))
+        return x * keep.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
+
+
+def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
+    """Return the width of a symbol's vector: as asked, or the vocabulary's size up to a limit.
+
+    A vector as wide as the vocabulary can say all that a symbol can; characters need no more
+    than 64 numbers, words some more.
+
+    >>> embedding_width(None, 30), embedding_width(None, 300), embedding_width(None, 20_000)
+    (30, 64, 128)
+    """
+    check_int("vocab_size", vocab_size, 1)
+    if embedding_dim is None:
+        return min(vocab_size, 64 if vocab_size <= 1000 else 128)
+    return check_int("embedding_dim", embedding_dim, 1)
+
+
+def new_embedding(vocab_size: int, embedding_dim: int) -> nn.Embedding:
+    """Return a table of symbols' vectors.
+
+    On the meta device, where nothing is drawn anyway, it is made without the start that
+    ``nn.Embedding`` gives it: that imports 800 modules, which takes seconds.
+    """
+    weight = torch.empty(vocab_size, embedding_dim)
+    if weight.is_meta:
+        make: Any = nn.Embedding.from_pretrained
+        table: nn.Embedding = make(weight, freeze=False)
+        return table
+    return nn.Embedding(vocab_size, embedding_dim)

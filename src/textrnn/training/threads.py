@@ -1,0 +1,115 @@
+"""How many threads compute, how fast, and without denormal numbers."""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from textrnn.training.device import autocast
+
+_SMALLEST = sys.float_info.min  # that is not a denormal number
+
+
+_FIRST_LOOK = 0.1  # seconds
+
+
+_INTERVAL = 1.0  # seconds between two looks
+
+
+@contextmanager
+def adaptive_threads(adapts: bool) -> Iterator[Callable[[], None]]:
+    """Use as many threads as other programs leave cores free, and in the end as many as before.
+
+    PyTorch's threads wait for each other many times a step. Where they are more than the cores
+    that are free, each wait lasts until another program makes room, and training may be ten
+    times slower than with one thread.
+
+    Args:
+        adapts: whether to do it; it is never done where ``OMP_NUM_THREADS`` is set, or where the
+            system does not say how busy the processor is.
+
+    Yields:
+        A function to call often: once a second it looks again.
+    """
+    most = torch.get_num_threads()
+    last = _work() if adapts and most > 1 and "OMP_NUM_THREADS" not in os.environ else None
+
+    def look(interval: float = _INTERVAL) -> None:
+        nonlocal last
+        if last is None or time.perf_counter() - last[0] < interval:
+            return
+        if work := _work():
+            wall, free = (new - old for new, old in zip(work, last, strict=True))
+            torch.set_num_threads(max(1, min(most, round(free / wall))))
+        last = work
+
+    if last:
+        time.sleep(_FIRST_LOOK)
+        look(0.0)
+    try:
+        yield look
+    finally:
+        torch.set_num_threads(most)
+
+
+def _work() -> tuple[float, float] | None:
+    """Return the time, and the seconds of all cores that were idle or ours up to now, on Linux."""
+    try:
+        _, *ticks = Path("/proc/stat").read_text().split(maxsplit=6)
+        idle = (int(ticks[3]) + int(ticks[4])) / os.sysconf("SC_CLK_TCK")  # idle, waiting for disks
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.perf_counter(), idle + time.process_time()
+
+
+@contextmanager
+def flush_denormals() -> Iterator[None]:
+    """Take numbers below 1e-38 for 0, with which a processor computes many times more slowly.
+
+    It holds for this thread, and for PyTorch's own threads if they begin here for the first time.
+    """
+    before = _SMALLEST / 2 == 0  # what the processor does with Python's numbers, it does with all
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+@flush_denormals()
+def training_speed(device: torch.device, precision: str, seconds: float = 0.3) -> float:
+    """Measure how many characters a second an LSTM of 256 learns from.
+
+    Args:
+        device: where.
+        precision: as ``pick_precision`` gave it.
+        seconds: how long to measure; the first step, which is slow, comes on top.
+
+    Returns:
+        Characters a second, the median over the steps of a batch of 32 x 64 (on a GPU 128 x 64).
+    """
+    rows = 32 if device.type == "cpu" else 128
+    with torch.device("meta"):  # draws no random numbers
+        lstm, head = nn.LSTM(64, 256), nn.Linear(256, 64)
+    for p in nn.ModuleList([lstm, head]).to_empty(device=device).parameters():
+        p.detach().zero_()
+    x = torch.ones(64, rows, 64, device=device)
+    y = torch.zeros(64 * rows, dtype=torch.int64, device=device)
+    began, times = time.perf_counter(), list[float]()
+    with adaptive_threads(device.type == "cpu"), autocast(precision, device):
+        while len(times) < 2 or time.perf_counter() - began < seconds:
+            start = time.perf_counter()
+            loss = F.cross_entropy(head(lstm(x)[0]).flatten(0, 1).float(), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            float(loss.detach())  # waits for the device
+            times.append(time.perf_counter() - start)
+            if len(times) == 1:
+                began = time.perf_counter()
+    return 64 * rows / statistics.median(times[1:])

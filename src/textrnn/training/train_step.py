@@ -1,0 +1,213 @@
+"""One step of learning: forward, backward, clip, update."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from textrnn.checks import check_number
+from textrnn.models.base import LanguageModel, State, detach, grow_tensor
+from textrnn.models.layers import Dropout
+from textrnn.models.registry import MODELS, model_type_of
+from textrnn.training.device import autocast, pick_precision
+from textrnn.training.optim import OptimizerConfig, make_optimizer
+from textrnn.training.threads import flush_denormals
+
+
+class TrainStep:
+    """Holds a model, its optimiser and the random numbers of its dropout, and makes steps.
+
+    In half precision, where the device is fastest in it (``device.pick_precision``), the model
+    runs under ``torch.autocast``: products of matrices are rounded, weights, loss and moments
+    stay float32. With float16 the loss is scaled so that small gradients survive (Micikevicius
+    et al. 2018).
+
+    Args:
+        model: trained in place, on the device it is on; not a counting one.
+        settings: how to optimise; the schedule is the caller's business.
+        seed: of the random numbers that dropout needs; None: others every time.
+
+    Attributes:
+        precision: "float32", "bfloat16" or "float16": in what the model runs.
+        gradient_norm: a tensor, the norm over all parameters in the last step, before clipping.
+
+    Raises:
+        ValueError: the learning rates do not fit the model's layer groups.
+
+    >>> from textrnn import RNNModel
+    >>> learner = TrainStep(RNNModel(5, hidden_size=8), OptimizerConfig(), seed=0)
+    >>> x = torch.zeros(2, 7, dtype=torch.int64)
+    >>> losses = [float(learner.step(x, x)[0]) for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: OptimizerConfig | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self.model, self.settings = model, settings or OptimizerConfig()
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(self.generator.seed() if seed is None else seed)
+        self.optimizer = make_optimizer(model, self.settings)
+        self.gradient_norm = torch.zeros(())
+        known = model_type_of(model) in MODELS
+        self.precision = pick_precision(self.settings.precision, self.device, known)
+        scales = self.precision == "float16"
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
+
+    @property
+    def learning_rate(self) -> float:
+        """The last layer group's rate at the schedule's peak; setting it scales all groups."""
+        return float(self.optimizer.param_groups[-1]["peak"])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        check_number("learning_rate", value, "above 0", lambda rate: rate > 0)
+        ratio = value / self.learning_rate
+        for group in self.optimizer.param_groups:
+            group["peak"] *= ratio
+
+    @property
+    def rate(self) -> float:
+        """The last layer group's rate in the last step."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def set_rates(self, factor: float) -> float:
+        """Set each layer group's rate to a factor of its peak; give the last group's."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        return self.rate
+
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, state: State = None, forward: Any = None
+    ) -> tuple[torch.Tensor, State]:
+        """Learn from one batch.
+
+        Args:
+            x: (B, T) integers, what the model reads.
+            y: (B, T) integers, what it should have said.
+            state: of the texts before ``x``; no gradient goes further back than ``x``.
+            forward: what to call in the model's place, its distributed wrapper.
+
+        Returns:
+            The mean loss in nats per token, a scalar tensor, and the state after ``x``. A step
+            whose loss or gradient is not finite is refused, and, but in float16, its loss is NaN.
+        """
+        with autocast(self.precision, self.device):
+            logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
+        # Time first, as our models compute: flattening then copies nothing.
+        logits = logits.transpose(0, 1).flatten(0, 1).float()
+        loss = F.cross_entropy(logits, y.long().t().flatten())
+        self.optimizer.zero_grad()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self.optimizer)
+        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        # In float16 the scaler refuses the step, without making us wait for the device.
+        waits = not self._scaler.is_enabled()
+        self.gradient_norm = clip(list(self.model.parameters()), limit, waits=waits)
+        if waits and not bool((self.gradient_norm + loss.detach()).isfinite()):
+            return loss.detach() * math.nan, state
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        return loss.detach(), state
+
+    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
+        """Go on with what ``self.model.grow(len(origins), origins)`` gave.
+
+        The optimiser keeps its moments; those of new symbols come from where their weights do.
+        """
+        old, self.model = self.model, model
+        before, self.optimizer = self.optimizer, make_optimizer(model, self.settings)
+        for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
+            new["peak"] = group["peak"]
+        for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
+            self.optimizer.state[p] = {
+                name: grow_tensor(value, p.shape, origins) if value.ndim else value
+                for name, value in before.state.get(old_p, {}).items()
+            }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, for ``load_state_dict``."""
+        optimizer = self.optimizer.state_dict()
+        groups = [{"lr": g["lr"], "peak": g["peak"]} for g in self.optimizer.param_groups]
+        return {
+            "weights": dict(self.model.state_dict()),
+            "moments": {str(i): moments for i, moments in optimizer["state"].items()},
+            "rates": groups,
+            "generator": self.generator.get_state(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where a learner of an equal model was."""
+        self.model.load_state_dict(state["weights"])
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {int(i): moments for i, moments in state["moments"].items()}
+        self.optimizer.load_state_dict(optimizer)
+        for group, rates in zip(self.optimizer.param_groups, state["rates"], strict=True):
+            group.update(rates)
+        self.generator.set_state(state["generator"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(state["scaler"])
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Switch dropout on, drawing from this learner's generator, and off again."""
+        layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
+        for layer in layers:
+            layer.generator = self.generator
+        self.model.train()
+        try:
+            with flush_denormals():
+                yield
+        finally:
+            self.model.eval()
+            for layer in layers:
+                layer.generator = None
+
+
+def clip(parameters: list[nn.Parameter], limit: float, *, waits: bool) -> torch.Tensor:
+    """Scale the gradients down until their norm is at most ``limit`` (Pascanu et al. 2013).
+
+    Squares of gradients above 1e19 are too large for a float32, and clipping by a norm that is
+    infinite would make zeros of them: their norm is taken after division by the largest.
+
+    Args:
+        parameters: those with a gradient are looked at.
+        limit: above 0; infinite for no clipping.
+        waits: whether to wait for the device to see if the norm is infinite; without that such
+            gradients are not rescued.
+
+    Returns:
+        The norm before clipping. It is infinite or NaN, and the gradients are left alone, where
+        one of them is.
+
+    >>> p = nn.Parameter(torch.zeros(2))
+    >>> p.grad = torch.tensor([3e30, 4e30])
+    >>> f"{clip([p], 1.0, waits=True):.3g}", p.grad
+    ('5e+30', tensor([0.6000, 0.8000]))
+    """
+    try:
+        return nn.utils.clip_grad_norm_(parameters, limit, error_if_nonfinite=waits)
+    except RuntimeError:  # said before anything is changed
+        gradients = [p.grad for p in parameters if p.grad is not None]
+    largest = torch.stack([g.abs().max() for g in gradients]).max().double()
+    if not bool(largest.isfinite()) or math.isinf(limit):
+        return largest * math.inf
+    for g in gradients:
+        g.div_(largest)
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf)
+    for g in gradients:
+        g.mul_(limit / norm)
+    return largest * norm

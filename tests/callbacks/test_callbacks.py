@@ -1,0 +1,550 @@
+"""Each callback's contract; epochs are acted out by hand where their numbers matter."""
+
+import copy
+import csv
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from textrnn import TextGenerator
+from textrnn.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    KeepBestWeights,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    SampleText,
+    SwapEMAWeights,
+    TerminateOnNaN,
+)
+from textrnn.errors import NonFiniteError
+from textrnn.evaluation.scoring import evaluate
+from textrnn.models import GRUModel
+from textrnn.training.optim import OptimizerConfig
+from textrnn.training.trainer import Trainer
+
+IDS = np.arange(417) % 7
+SIZES = {"batch_size": 4, "seq_len": 52}
+"""Two batches an epoch of ``IDS``."""
+HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+FIT = {"batch_size": 8, "seq_len": 32, "verbose": 0}
+
+
+@pytest.fixture
+def trainer():
+    """A trainer whose learning rates are 0.125, 0.25 and 0.5 from input to output."""
+    settings = OptimizerConfig(learning_rate=[0.125, 0.25, 0.5], schedule="constant")
+    return Trainer(GRUModel(7, hidden_size=4), settings)
+
+
+@pytest.fixture
+def counted(text):
+    """A fitted n-gram generator."""
+    gen = TextGenerator("ngram", order=3, seed=0)
+    gen.fit(text, verbose=0)
+    return gen
+
+
+def act(callback, owner, losses, each_epoch=lambda epoch: None):
+    """Act out a training whose epochs have these val_loss; give the number of epochs it took."""
+    owner.stop_training = False
+    callback.set_model(owner)
+    callback.on_train_begin({})
+    epochs = 0
+    for epoch, loss in enumerate(losses):
+        callback.on_epoch_begin(epoch, {})
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
+        each_epoch(epoch)
+        epochs += 1
+        if owner.stop_training:
+            break
+    callback.on_train_end({})
+    return epochs
+
+
+# The hooks
+
+
+def test_hooks_are_called_in_order():
+    """Two epochs of two batches with validation call every hook at its place, with its number."""
+    calls = []
+    hooks = {h: (lambda *args, h=h: calls.append((h, *args[:-1]))) for h in HOOKS}
+    trainer = Trainer(GRUModel(7, hidden_size=4))
+    trainer.fit(IDS, IDS, epochs=2, callbacks=[LambdaCallback(**hooks)], **SIZES)
+    epochs = [
+        [
+            ("on_epoch_begin", epoch),
+            ("on_train_batch_begin", 0),
+            ("on_train_batch_end", 0),
+            ("on_train_batch_begin", 1),
+            ("on_train_batch_end", 1),
+            ("on_test_begin",),
+            ("on_test_end",),
+            ("on_epoch_end", epoch),
+        ]
+        for epoch in (0, 1)
+    ]
+    assert calls == [("on_train_begin",), *epochs[0], *epochs[1], ("on_train_end",)]
+
+
+def test_logs_hold_what_the_docs_say():
+    """Each hook gets the quantities that the module's docstring lists; the last are History's."""
+    logs = {}
+    keep = {h: (lambda *args, h=h: logs.update({h: args[-1]})) for h in HOOKS}
+    trainer = Trainer(GRUModel(7, hidden_size=4))
+    history = trainer.fit(IDS, IDS, epochs=2, callbacks=[LambdaCallback(**keep)], **SIZES)
+    batch = {"loss", "gradient_norm", "learning_rate", "progress", "tokens_per_second"}
+    trained = {"loss", "bits_per_char", "perplexity"}
+    tested = {f"val_{name}" for name in trained}
+    assert set(logs["on_train_batch_end"]) == batch
+    assert set(logs["on_test_end"]) == tested
+    besides = {"gradient_norm", "learning_rate", "seconds"}
+    assert set(logs["on_epoch_end"]) == trained | tested | besides
+    assert logs["on_epoch_end"] == {name: values[-1] for name, values in history.history.items()}
+    assert logs["on_train_batch_end"]["loss"] == history.history["loss"][-1]
+    assert logs["on_train_batch_end"]["progress"] == 1.0
+    begins = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_test_begin")
+    assert [logs[h] for h in (*begins, "on_train_end")] == [{}] * 5
+
+
+def test_callbacks_are_called_in_their_order():
+    """Of several callbacks, each hook calls the first one first, ``on_train_end`` too."""
+    calls = []
+    callbacks = [
+        LambdaCallback(
+            on_train_begin=lambda logs, i=i: calls.append(i),
+            on_train_end=lambda logs, i=i: calls.append(i),
+        )
+        for i in range(3)
+    ]
+    Trainer(GRUModel(7, hidden_size=4)).fit(IDS, epochs=1, callbacks=callbacks, **SIZES)
+    assert calls == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("hook", ["on_epoch", "epoch_end", "set_model", "on_batch_end"])
+def test_lambda_callback_knows_the_hooks(hook):
+    """A hook that does not exist is refused, with those that do."""
+    with pytest.raises(TypeError, match=f"no hook '{hook}'.*on_train_begin.*on_test_end"):
+        LambdaCallback(**{hook: print})
+
+
+# EarlyStopping
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("settings", "losses", "epochs", "best_epoch"),
+    [
+        ({}, [3, 2, 2, 1], 3, 1),
+        ({}, [3, 2, 1, 0], 4, 3),
+        ({"patience": 2}, [3, 2, 2, 1], 4, 3),
+        ({"patience": 2}, [3, 2, 2, 2, 1], 4, 1),
+        ({"patience": 3}, [3, 4, 4, 2, 3, 3, 3, 1], 7, 3),
+        ({"min_delta": 0.5}, [3, 2.75, 1], 2, 0),
+        ({"min_delta": 0.5}, [3, 2.25, 2], 3, 1),
+        ({"patience": 2}, [NAN, 2, NAN, NAN, 1], 4, 1),
+        ({"patience": 2}, [float("inf"), 2, 3, 3, 1], 4, 1),
+        ({"baseline": 2.5}, [3, 2], 1, None),
+        ({"baseline": 2.5, "patience": 2}, [3, 2.4, 2.3], 3, 2),
+        ({"start_from_epoch": 2}, [1, 1, 3, 2, 2, 1], 5, 3),
+        ({"mode": "max"}, [1, 2, 2, 3], 3, 1),
+        ({"mode": "max", "baseline": 2}, [1, 3], 1, None),
+        ({"mode": "min"}, [1, 2, 0], 2, 0),
+    ],
+)
+def test_early_stopping_counts_epochs(trainer, settings, losses, epochs, best_epoch):
+    """It stops after ``patience`` epochs without improvement, as in Keras, and NaN is none."""
+    callback = EarlyStopping(**settings)
+    assert act(callback, trainer, losses) == epochs
+    assert callback.best_epoch == best_epoch
+    assert callback.stopped_epoch == (epochs - 1 if trainer.stop_training else None)
+
+
+@pytest.mark.parametrize(("restore", "weight"), [(True, 2.0), (False, 5.0)])
+def test_early_stopping_restores_the_best_weights(trainer, restore, weight):
+    """At the end the weights are those of the best epoch, if asked for, and else the last."""
+
+    def learn(epoch):
+        with torch.no_grad():
+            for parameter in trainer.model.parameters():
+                parameter.fill_(epoch + 1.0)  # in epoch e they are e
+
+    learn(-1)
+    callback = EarlyStopping(patience=2, restore_best_weights=restore)
+    assert act(callback, trainer, [3, 2, 1, 5, 4], learn) == 5
+    for parameter in trainer.model.parameters():
+        assert torch.equal(parameter, torch.full_like(parameter, weight))
+
+
+def test_early_stopping_restores_nothing_that_never_got_better(trainer):
+    """Where no epoch beat the baseline, the last weights stay."""
+    callback = EarlyStopping(baseline=0.5, restore_best_weights=True)
+    before = trainer.model.head.weight.detach().clone()
+    assert act(callback, trainer, [3, 2]) == 1
+    assert torch.equal(trainer.model.head.weight, before)
+
+
+def test_early_stopping_restores_after_a_whole_training(text):
+    """After ``fit`` the generator's loss is the best epoch's val_loss, not the last one's."""
+    gen = TextGenerator("rnn", hidden_size=8, embedding_dim=4, seed=0, device="cpu")
+    gen.compile(optimizer="sgd", learning_rate=4.0, schedule=lambda p: 0.1 if p < 0.4 else 30.0)
+    stop = EarlyStopping(patience=9, restore_best_weights=True)
+    history = gen.fit(text, epochs=4, callbacks=[stop], **FIT).history["val_loss"]
+    assert min(history) == history[stop.best_epoch] < history[-1]
+    valid = text[int(len(text) * 0.9) :]
+    assert gen.evaluate(valid)["loss"] == history[stop.best_epoch]
+
+
+def test_early_stopping_begins_afresh(trainer):
+    """The same callback in a second training knows nothing of the first."""
+    callback = EarlyStopping()
+    assert act(callback, trainer, [1, 2]) == 2
+    assert act(callback, trainer, [5, 4, 3]) == 3
+    assert callback.best_epoch == 2
+    assert callback.stopped_epoch is None
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping("val_los"),
+        ReduceLROnPlateau("val_los"),
+        ModelCheckpoint("x", "val_los", save_best_only=True),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_a_quantity_that_is_not_there(trainer, callback):
+    """A ``monitor`` that is not in the logs is refused with the names of those that are."""
+    message = r"`monitor` must be one of loss, val_loss in this training. Received: 'val_los'"
+    with pytest.raises(ValueError, match=message):
+        act(callback, trainer, [1.0])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: EarlyStopping(patience=-1), ValueError, "`patience` must be at least 0"),
+        (lambda: EarlyStopping(patience=1.5), TypeError, "`patience` must be a whole number"),
+        (lambda: EarlyStopping(min_delta=-1), ValueError, "`min_delta` must be a number of at"),
+        (
+            lambda: EarlyStopping(mode="mx"),
+            ValueError,
+            "`mode` must be one of.*Did you mean 'max'",
+        ),
+        (lambda: EarlyStopping(start_from_epoch=-1), ValueError, "`start_from_epoch` must be at"),
+        (lambda: ModelCheckpoint("x", save_freq=0), ValueError, "`save_freq` must be at least 1"),
+        (lambda: ModelCheckpoint("x", save_freq="batch"), TypeError, "`save_freq` must be a whole"),
+        (lambda: ReduceLROnPlateau(factor=1), ValueError, r"`factor` must be a number in \(0, 1\)"),
+        (lambda: ReduceLROnPlateau(patience=-1), ValueError, "`patience` must be at least 0"),
+        (lambda: ReduceLROnPlateau(cooldown=-1), ValueError, "`cooldown` must be at least 0"),
+        (lambda: ReduceLROnPlateau(min_lr=-1), ValueError, "`min_lr` must be a number of at least"),
+        (lambda: SampleText(every=0), ValueError, "`every` must be at least 1"),
+    ],
+)
+def test_settings_out_of_range(make, error, message):
+    """A setting that cannot be meant is refused by name."""
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ModelCheckpoint
+
+
+def test_checkpoints_are_named_by_epoch_and_logs(tmp_path, text):
+    """Each epoch's file has the epoch (from 1) and its logs in the name, and its weights inside."""
+    gen = TextGenerator("gru", hidden_size=8, seed=0, device="cpu")
+    save = ModelCheckpoint(tmp_path / "m-{epoch:02d}-{val_loss:.3f}.safetensors")
+    history = gen.fit(text, epochs=2, callbacks=[save], **FIT)
+    losses = history.history["val_loss"]
+    names = [f"m-{epoch + 1:02d}-{loss:.3f}.safetensors" for epoch, loss in enumerate(losses)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    valid = text[int(len(text) * 0.9) :]
+    for name, loss in zip(names, losses, strict=True):
+        saved = TextGenerator.load(tmp_path / name, device="cpu")
+        np.testing.assert_allclose(saved.evaluate(valid)["loss"], loss, rtol=1e-6)
+
+
+def test_a_checkpoint_knows_its_history(tmp_path, text):
+    """A file saved after epoch 2 of 3 holds what was measured in the two epochs so far."""
+    gen = TextGenerator("gru", hidden_size=8, seed=0, device="cpu")
+    save = ModelCheckpoint(tmp_path / "{epoch}")
+    history = gen.fit(text, epochs=3, callbacks=[save], **FIT)
+    saved = TextGenerator.load(tmp_path / "2", device="cpu").history
+    assert saved.epoch == [0, 1]
+    assert saved.history == {name: values[:2] for name, values in history.history.items()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ["1", "2", "3", "4"]),
+        ({"save_best_only": True}, ["1", "2", "4"]),
+        ({"save_best_only": True, "mode": "max"}, ["1", "3"]),
+        ({"save_best_only": True, "initial_value_threshold": 1.5}, ["4"]),
+    ],
+)
+def test_checkpoints_of_the_best_only(tmp_path, counted, settings, names):
+    """With ``save_best_only`` an epoch that is not better than all before leaves no file."""
+    callback = ModelCheckpoint(str(tmp_path / "{epoch}"), **settings)
+    act(callback, counted, [3.0, 2.0, 4.0, 1.0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_checkpoints_by_batches(tmp_path, counted):
+    """With a number as ``save_freq`` batches are counted across epochs, and epochs save nothing."""
+    callback = ModelCheckpoint(tmp_path / "{epoch}-{loss}", save_freq=3)
+    callback.set_model(counted)
+    for epoch in range(2):
+        callback.on_epoch_begin(epoch, {})
+        for batch in range(4):
+            callback.on_train_batch_end(batch, {"loss": batch})
+        callback.on_epoch_end(epoch, {"loss": 9})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1-2", "2-1"]
+
+
+def test_a_checkpoint_that_cannot_be_written(tmp_path, counted):
+    """A folder that does not exist is an error before training, a full disk a warning in it."""
+    with pytest.raises(FileNotFoundError, match="There is no folder to save in"):
+        ModelCheckpoint(tmp_path / "nowhere" / "model").on_train_begin()
+    callback = ModelCheckpoint(tmp_path / "{epoch}" / "model")  # folders that nobody made
+    with pytest.warns(UserWarning, match=r"could not be saved .*; training goes on\. Received: '"):
+        act(callback, counted, [1.0])
+
+
+# The learning rate
+
+
+@pytest.mark.parametrize(
+    ("settings", "losses", "rates"),
+    [
+        ({"patience": 2}, [3, 3, 3, 3, 3], [0.5, 0.5, 0.25, 0.25, 0.125]),
+        ({"patience": 2}, [3, 3, 2, 2, 1], [0.5, 0.5, 0.5, 0.5, 0.5]),
+        ({"patience": 1, "cooldown": 2}, [3] * 6, [0.5, 0.25, 0.25, 0.25, 0.125, 0.125]),
+        ({"patience": 1, "min_lr": 0.2}, [3] * 4, [0.5, 0.25, 0.2, 0.2]),
+        ({"patience": 1, "min_delta": 0.5}, [3, 2.75, 2.25], [0.5, 0.25, 0.25]),
+        ({"patience": 1, "mode": "max"}, [1, 2, 1], [0.5, 0.5, 0.25]),
+        ({"patience": 1}, [3, NAN, 2], [0.5, 0.25, 0.25]),
+        ({"patience": 1, "factor": 0.25}, [3, 3], [0.5, 0.125]),
+        ({}, [3] * 11, [0.5] * 10 + [0.25]),
+    ],
+)
+def test_reduce_lr_on_plateau(trainer, settings, losses, rates):
+    """The rate after each epoch is the one reckoned by hand; layer groups keep their ratios."""
+    seen = []
+    callback = ReduceLROnPlateau(**{"factor": 0.5, **settings})
+    act(callback, trainer, losses, lambda epoch: seen.append(trainer.learning_rate))
+    np.testing.assert_allclose(seen, rates)
+    peaks = {group["name"]: group["peak"] for group in trainer.learner.optimizer.param_groups}
+    np.testing.assert_allclose(list(peaks.values()), np.array([0.25, 0.5, 1.0]) * rates[-1])
+
+
+def test_reduce_lr_on_plateau_begins_afresh(trainer):
+    """The same callback in a second training knows nothing of the first."""
+    callback = ReduceLROnPlateau(factor=0.5, patience=2)
+    act(callback, trainer, [1, 2])
+    act(callback, trainer, [5, 4])
+    assert trainer.learning_rate == 0.5
+
+
+def test_learning_rate_scheduler(trainer):
+    """Each epoch learns at the rate that the function gives for its number and the rate so far."""
+    calls = []
+
+    def halve(epoch, rate):
+        calls.append((epoch, rate))
+        return rate / 2 if epoch else 0.8
+
+    history = trainer.fit(IDS, epochs=3, callbacks=[LearningRateScheduler(halve)], **SIZES)
+    np.testing.assert_allclose(calls, [(0, 0.5), (1, 0.8), (2, 0.4)])
+    np.testing.assert_allclose(history.history["learning_rate"], [0.8, 0.4, 0.2])
+
+
+@pytest.mark.parametrize(("loss", "stops"), [(1.0, False), (NAN, True), (float("inf"), True)])
+def test_terminate_on_nan_looks_at_the_loss(trainer, loss, stops):
+    """A loss that is no finite number sets ``stop_training``, or raises if so told."""
+    callback = TerminateOnNaN()
+    callback.set_model(trainer)
+    callback.on_train_batch_end(0, {"loss": loss})
+    assert trainer.stop_training is stops
+    strict = TerminateOnNaN(raise_error=True)
+    strict.set_model(trainer)
+    if stops:
+        with pytest.raises(NonFiniteError, match=f"not finite at batch 4. Received: {loss}"):
+            strict.on_train_batch_end(4, {"loss": loss})
+
+
+# What is reported
+
+
+def rows_of(path, separator=","):
+    """Return the rows of a CSV file as dicts of floats."""
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file, delimiter=separator)
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_csv_logger_writes_the_history(tmp_path, trainer, separator):
+    """The file has a line an epoch with exactly History's numbers, and replaces an older one."""
+    path = tmp_path / "log.csv"
+    path.write_text("something older\n")
+    logger = CSVLogger(path, separator=separator)
+    history = trainer.fit(IDS, IDS, epochs=3, callbacks=[logger], **SIZES)
+    columns = {"epoch": history.epoch, **history.history}
+    assert rows_of(path, separator) == [
+        {name: values[i] for name, values in columns.items()} for i in range(3)
+    ]
+
+
+def test_csv_logger_appends(tmp_path, trainer):
+    """With ``append`` a second training goes on below the first, without a second headline."""
+    path = tmp_path / "log.csv"
+    for first in (0, 2):
+        logger = CSVLogger(str(path), append=True)
+        trainer.fit(IDS, epochs=first + 2, initial_epoch=first, callbacks=[logger], **SIZES)
+    assert [row["epoch"] for row in rows_of(path)] == [0, 1, 2, 3]
+    assert path.read_text().count("epoch") == 1
+
+
+@pytest.mark.parametrize(("every", "texts"), [(1, 5), (2, 2), (3, 1), (6, 0)])
+def test_sample_text_every_few_epochs(counted, every, texts):
+    """After every n-th epoch it hands on what ``generate`` writes with the same settings."""
+    printed = []
+    settings = {"temperature": 0.7, "seed": 3}
+    sample = SampleText("one", 20, every=every, print_fn=printed.append, **settings)
+    act(sample, counted, [1.0] * 5)
+    assert printed == [counted.generate("one", 20, **settings)] * texts
+
+
+def test_sample_text_prints(counted, capsys):
+    """By default the text goes to standard output."""
+    act(SampleText("one", 20, seed=3), counted, [1.0])
+    assert capsys.readouterr() == (counted.generate("one", 20, seed=3) + "\n", "")
+
+
+def fit_with(verbose, text):
+    """Fit a small model for two epochs; give its history."""
+    gen = TextGenerator("gru", hidden_size=8, seed=0, device="cpu")
+    return gen.fit(text, epochs=2, **{**FIT, "verbose": verbose})
+
+
+def test_silent_training(text, capsys):
+    """With ``verbose=0`` nothing is written anywhere."""
+    fit_with(0, text)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("verbose", [2, "auto"])
+def test_training_with_a_line_an_epoch(text, capsys, verbose):
+    """Elsewhere than in a terminal, standard error gets a headline and a line an epoch."""
+    history = fit_with(verbose, text).history
+    out, err = capsys.readouterr()
+    headline, *lines = err.splitlines()
+    assert out == ""
+    assert headline.startswith("GRUModel(vocab_size=")
+    assert "hidden_size=8" in headline
+    assert "batch_size=8, seq_len=32" in headline
+    assert lines == [
+        f"epoch {i + 1}/2  loss {history['loss'][i]:.4f}  val_loss {history['val_loss'][i]:.4f}"
+        f"  val_bits_per_char {history['val_bits_per_char'][i]:.3f}"
+        f"  {history['seconds'][i]:.1f} s"
+        for i in range(2)
+    ]
+
+
+def test_training_with_a_bar(text, capsys):
+    """With ``verbose=1`` standard error gets a bar too, which is taken away at the end."""
+    fit_with(1, text)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(r"\d+%\|.*\|", err)
+    assert len(re.findall(r"epoch \d/2  loss ", err)) == 2
+    assert err.rsplit("\r", 1)[-1].strip() == ""
+
+
+# Which weights
+
+
+def vector(model):
+    """Return a copy of a model's weights."""
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+class Losses(Callback):
+    """Overwrites what validation found, and notes the weights after each epoch."""
+
+    def __init__(self, losses):
+        self.losses, self.weights = losses, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Hand out the next loss."""
+        logs["val_loss"] = self.losses[epoch]
+        self.weights.append(vector(self.model.model))
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3.0, 1.0, 2.0], 1), ([3.0, 2.0, 1.0], 2), ([1.0, 1.0, math.nan], 0)]
+)
+def test_the_best_weights_are_kept(losses, best):
+    """At the end the model has the weights of the lowest val_loss, the first of equal ones."""
+    trainer, said = Trainer(GRUModel(7, hidden_size=4)), []
+    note, keep = Losses(losses), KeepBestWeights(said.append)
+    trainer.fit(IDS, IDS, epochs=3, callbacks=[note, keep], **SIZES)
+    assert keep.best_epoch == best
+    assert torch.equal(vector(trainer.model), note.weights[best])
+    told = [f"kept the weights of the best epoch: epoch {best + 1}, val_loss {losses[best]:.4f}"]
+    assert said == (told if best != 2 else [])
+
+
+def test_without_validation_the_last_weights_stay():
+    """There is nothing to choose by."""
+    trainer, keep = Trainer(GRUModel(7, hidden_size=4)), KeepBestWeights()
+    last = []
+    note = LambdaCallback(on_epoch_end=lambda epoch, logs: last.append(vector(trainer.model)))
+    trainer.fit(IDS, epochs=2, callbacks=[note, keep], **SIZES)
+    assert keep.best_epoch is None
+    assert torch.equal(vector(trainer.model), last[-1])
+
+
+def test_the_average_of_the_weights_by_hand():
+    """It is the recursion of its docstring; it is validated, saved and kept, training is not it."""
+    trainer = Trainer(GRUModel(7, hidden_size=4), OptimizerConfig(learning_rate=0.1))
+    plain = Trainer(copy.deepcopy(trainer.model), OptimizerConfig(learning_rate=0.1))
+    average, steps, seen = vector(plain.model), [], []
+    plain.fit(IDS, epochs=2, callbacks=[
+        LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(vector(plain.model)))
+    ], **SIZES)  # fmt: skip
+    for n, weights in enumerate(steps, 1):
+        momentum = min(0.8, n / (10 + n))
+        average = momentum * average + (1 - momentum) * weights
+    look = LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(vector(trainer.model)),
+        on_epoch_end=lambda epoch, logs: seen.append(logs["val_loss"]),
+    )
+    history = trainer.fit(IDS, IDS, epochs=2, callbacks=[SwapEMAWeights(0.8), look], **SIZES)
+    trained = [weights for weights in seen if isinstance(weights, torch.Tensor)]
+    assert all(map(torch.equal, trained, steps))
+    torch.testing.assert_close(vector(trainer.model), average)
+    assert history.history["val_loss"][-1] == evaluate(trainer.model, IDS)["loss"]
+
+
+def test_the_average_is_kept_without_validation_too():
+    """At the end the model has the average, not the last weights."""
+    trainer, last = Trainer(GRUModel(7, hidden_size=4), OptimizerConfig(learning_rate=0.1)), []
+    note = LambdaCallback(on_train_batch_end=lambda batch, logs: last.append(vector(trainer.model)))
+    trainer.fit(IDS, epochs=2, callbacks=[note, SwapEMAWeights(0.9)], **SIZES)
+    assert not torch.allclose(vector(trainer.model), last[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [1.0, -0.1])
+def test_a_momentum_out_of_range(momentum):
+    """It is in [0, 1)."""
+    with pytest.raises(ValueError, match=r"`ema_momentum` must be a number in \[0, 1\)"):
+        SwapEMAWeights(momentum)
