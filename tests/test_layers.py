@@ -16,7 +16,7 @@ ORDER = [
     "errors", "checks", "datasets", "history", "files", "text", "generation", "models",
     "evaluation", "callbacks", "training", "inspection", "generator", "cli", "", "__main__",
 ]  # fmt: skip
-WITHOUT_TORCH = ORDER[:7] + ["callbacks", "cli", ""]
+WITHOUT_TORCH = [*ORDER[:7], "callbacks", "cli", ""]
 
 
 def name_of(path):

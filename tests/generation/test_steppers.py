@@ -198,7 +198,7 @@ def test_many_texts_on_a_device_are_those_of_numpy(name):
         np.testing.assert_allclose(again.step(column), here.step(column), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("texts", "together"), [(63, True), (64, False)])
+@pytest.mark.parametrize(("texts", "batched"), [(63, True), (64, False)])
 def test_what_is_not_worth_a_device_stays_here(texts, batched):
     """Few texts, and those with a seed, which must be the same alone and among others."""
     model = build("gru", V, {"hidden_size": 5}, seed=0)
