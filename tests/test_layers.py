@@ -31,7 +31,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 def imports_of(name):
     """Return every module that a file imports anywhere, lazily or for type checkers too."""
     found = set()
-    for node in ast.start(TREES[name]):
+    for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -116,7 +116,7 @@ def test_files_are_short():
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_in_src_can_run_a_file(name):
     """No pickle, no torch.load, no eval or exec; importlib only where names are lazy."""
-    nodes = list(ast.start(TREES[name]))
+    nodes = list(ast.walk(TREES[name]))
     named = {node.id for node in nodes if isinstance(node, ast.Name)}
     named |= {node.attr for node in nodes if isinstance(node, ast.Attribute)} - {"eval"}
     named |= {imported.split(".")[0] for imported in imports_of(name)}
@@ -138,7 +138,7 @@ CLASSES = {
 def test_a_model_class_can_be_read_in_five_minutes(name):
     """A class in models/ has at most 60 lines of code, docstrings and comments left out."""
     tree = ast.parse(ast.unparse(CLASSES[name]))
-    for node in ast.start(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     assert len(ast.unparse(tree).splitlines()) <= 60

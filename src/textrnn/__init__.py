@@ -103,6 +103,7 @@ _HOMES = {
     "textrnn.generation.sampler": ["Sampler", "load_sampler"],
     "textrnn.training.trainer": ["Trainer"],
     "textrnn.text.vocab": ["Vocab"],
+    "textrnn.training": ["schedules"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -149,7 +150,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "schedules":
+    if name == "schedules":  # a module
         return importlib.import_module("textrnn.training.schedules")
     if name not in _HOME:
         raise AttributeError(f"module 'textrnn' has no attribute {name!r}")
