@@ -2,9 +2,11 @@
 
 import inspect
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from textrnn import errors
 from textrnn.checks import (
@@ -14,6 +16,7 @@ from textrnn.checks import (
     check_number,
     did_you_mean,
     named_arguments,
+    plain,
 )
 
 TREE = [
@@ -143,6 +146,33 @@ def test_check_number_wants_finite_numbers(value):
     """Infinities and NaN are refused even by a test that would let them pass."""
     with pytest.raises(ValueError, match="`x` must be a number of any size"):
         check_number("x", value, "of any size", lambda x: True)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.int64(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (np.True_, True),
+        (np.str_("relu"), "relu"),
+        (torch.tensor(3), 3),
+        (np.array([1, 2]), [1, 2]),
+        (Fraction(1, 2), 0.5),
+        ({"sizes": [np.int64(3), (np.int8(4), None)]}, {"sizes": [3, (4, None)]}),
+        (True, True),
+        ("3", "3"),
+    ],
+)
+def test_plain_values_are_python_s(value, expected):
+    """Any library's numbers become Python's own, at any depth; the rest stays what it is."""
+    assert repr(plain(value)) == repr(expected)
+
+
+def test_plain_leaves_what_is_no_number():
+    """What has no plain value comes back as it went in, for a check to refuse."""
+    thing = object()
+    assert plain(thing) is thing
 
 
 def test_check_keywords_names_the_first_wrong_one():

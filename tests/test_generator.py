@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -122,6 +123,29 @@ def test_what_was_chosen_is_kept_in_the_history(text):
     wish = {"epochs": None, "minutes": 0.001, "seed": 3, "seq_len": 20, "learning_rate": rate}
     assert params == {**wish, "batch_size": 16, "precision": "float32"}
     assert gen.fit(text, epochs=np.int64(2), verbose=0).params["speed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("family", "model_args"),
+    [
+        ("ngram", {"order": np.int64(2)}),
+        ("window_mlp", {"window": np.int32(2), "hidden_size": np.int64(4)}),
+        ("window_rnn", {"window": np.uint8(2), "dropout": np.float32(0.25)}),
+        ("rnn", {"nonlinearity": np.str_("relu"), "hidden_size": torch.tensor(4)}),
+        ("gru", {"num_layers": np.int64(2), "weight_drop": np.float32(0.25)}),
+        ("lstm", {"tie_weights": np.True_, "dropout": Fraction(1, 4)}),
+    ],
+)
+def test_numbers_of_a_sweep_are_stored_as_plain_ones(tmp_path, text, family, model_args):
+    """What NumPy's or torch's numbers trained can be saved, and reads as if they were Python's."""
+    gen = TextGenerator(family, seed=np.int64(3), device="cpu", **model_args)
+    sizes = {"batch_size": np.int64(4), "seq_len": np.uint8(9), "initial_epoch": np.int64(1)}
+    history = gen.fit(text, epochs=np.int64(2), verbose=0, **sizes)
+    gen.save(tmp_path / "m")
+    assert TextGenerator.load(tmp_path / "m").model.config == gen.model.config
+    values = [*gen.model.config.values(), *history.params.values(), *history.epoch]
+    assert {type(value) for value in values} <= {int, float, str, bool, type(None)}
+    assert history.params.items() >= {"epochs": 2, "seed": 3, "batch_size": 4, "seq_len": 9}.items()
 
 
 @pytest.mark.parametrize("family", NEURAL)

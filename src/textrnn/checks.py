@@ -5,7 +5,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -67,6 +67,31 @@ def check_number(name: str, value: object, allowed: str, test: Callable[[float],
     if not math.isfinite(number) or not test(number):
         raise ValueError(f"`{name}` must be a number {allowed}. Received: {value!r}")
     return number
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it, whichever library its numbers came from.
+
+    Args:
+        value: a number of Python's, NumPy's or torch's, an array, a ``Fraction`` or ``Decimal``;
+            or lists, tuples and dicts of such. Anything else is returned as it is.
+
+    >>> plain({"hidden_size": np.int64(64), "dropout": np.float32(0.5)})
+    {'hidden_size': 64, 'dropout': 0.5}
+    """
+    if hasattr(value, "tolist"):  # NumPy's and torch's
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(type(value), "__index__"):
+        return int(value)
+    return float(value) if hasattr(type(value), "__float__") else value
 
 
 def check_keywords(owner: str, names: Iterable[str], allowed: Iterable[str]) -> None:

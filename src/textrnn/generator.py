@@ -10,7 +10,7 @@ import torch
 from textrnn.callbacks.backup import find_backup
 from textrnn.callbacks.base import Callback
 from textrnn.callbacks.report import VERBOSE, progress
-from textrnn.checks import check_choice, check_int, named_arguments
+from textrnn.checks import check_choice, check_int, named_arguments, plain
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.decoding import Steps
@@ -80,7 +80,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         check_arguments(model, model_args, own)
         self.model = model if isinstance(model, LanguageModel) else None
         if seed is not None:
-            check_int("seed", seed, 0, 2**63 - 1)
+            seed = check_int("seed", seed, 0, 2**63 - 1)
         self.vocab: Vocab | None = None
         self.history = History()
         self.stop_training = False
@@ -181,6 +181,8 @@ class TextGenerator(GenerationMixin, Inspectable):
         """
         began = time.perf_counter()
         epochs = defaults.EPOCHS if epochs is None and minutes is None else epochs
+        epochs, minutes, initial_epoch = plain((epochs, minutes, initial_epoch))
+        batch_size, seq_len = plain((batch_size, seq_len))
         callbacks = () if callbacks is None else callbacks
         check_fit_arguments(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
         check_choice("verbose", verbose, VERBOSE)

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from textrnn.checks import plain
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -40,7 +42,7 @@ class History:
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
         """Add the values of one epoch."""
-        self.epoch.append(epoch)
+        self.epoch.append(int(epoch))
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
 
@@ -57,8 +59,7 @@ class History:
             name: [value if math.isfinite(value) else str(value) for value in values]
             for name, values in self.history.items()
         }
-        params = {name: _plain(value) for name, value in self.params.items()}
-        facts = {"epoch": self.epoch, "params": params, "stopped_by": self.stopped_by}
+        facts = {"epoch": self.epoch, "params": plain(self.params), "stopped_by": self.stopped_by}
         return {"history": history, **facts}
 
     @classmethod
@@ -95,13 +96,6 @@ class History:
         if ax.lines:
             ax.legend()
         return ax
-
-
-def _plain(value: Any) -> int | float | str | None:
-    """Return a number of any kind, NumPy's too, as JSON knows them."""
-    if value is None or isinstance(value, str):
-        return value
-    return int(value) if hasattr(value, "__index__") else float(value)
 
 
 def new_axes() -> "Axes":

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.checks import check_int
+from textrnn.checks import check_int, plain
 
 State = Any
 """None, a tensor, or tuples of states."""
@@ -40,8 +40,8 @@ class LanguageModel(nn.Module, ABC):
         **config: those arguments, things that JSON can hold, ``vocab_size`` among them.
 
     Attributes:
-        config: a dict of them; ``type(model)(**model.config)`` builds an equal model, with
-            other weights.
+        config: a dict of them, as plain Python values; ``type(model)(**model.config)`` builds an
+            equal model, with other weights.
         vocab_size: V, the number of symbols.
 
     >>> class Bigram(LanguageModel):
@@ -60,7 +60,7 @@ class LanguageModel(nn.Module, ABC):
     def __init__(self, **config: Any) -> None:
         super().__init__()
         self.vocab_size = check_int("vocab_size", config["vocab_size"], 1)
-        self.config = config
+        self.config: dict[str, Any] = plain(config)
 
     @abstractmethod
     def forward(self, ids: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State]:
