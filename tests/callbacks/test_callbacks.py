@@ -314,7 +314,9 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, counted):
     with pytest.raises(FileNotFoundError, match="There is no folder to save in"):
         ModelCheckpoint(tmp_path / "nowhere" / "model").on_train_begin()
     callback = ModelCheckpoint(tmp_path / "{epoch}" / "model")  # folders that nobody made
-    with pytest.warns(UserWarning, match=r"could not be saved .*; training goes on\. Received: '"):
+    with pytest.warns(
+        UserWarning, match=r"could not be saved .*; training continues\. Received: '"
+    ):
         act(callback, counted, [1.0])
 
 

@@ -1,4 +1,4 @@
-"""Callbacks that steer training: when to stop, at what rate to learn, what to keep."""
+"""Callbacks that control training: early stopping, checkpoints, learning rates."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from textrnn.files.atomic import check_folder
 
 
 class _Monitor:
-    """Watches one quantity in the logs and remembers its best value; NaN is never best."""
+    """Track the best value of one quantity in the logs. NaN is never the best."""
 
     def __init__(self, name: str, mode: str, min_delta: float, baseline: float | None) -> None:
         check_choice("mode", mode, ("auto", "min", "max"))
@@ -25,7 +25,7 @@ class _Monitor:
         self.best = self.baseline
 
     def improved(self, logs: Logs) -> bool:
-        """Return whether the logs hold a new best value, and keep it if so."""
+        """Return whether the logs hold a new best value, and remember it."""
         if self.name not in logs:
             raise ValueError(
                 f"`monitor` must be one of {', '.join(logs)} in this training. "
@@ -39,20 +39,20 @@ class _Monitor:
 
 
 class EarlyStopping(Callback):
-    """Stops training when a quantity has stopped getting better.
+    """Stop training when a monitored quantity has stopped improving.
 
     Args:
         monitor: a key of the epoch's logs.
-        min_delta: a smaller improvement counts as none.
-        patience: epochs without improvement after which training stops; 0 means 1, as in Keras.
+        min_delta: at least 0; an improvement of this size or less does not count.
+        patience: stop after this many epochs without improvement; 0 means 1, as in Keras.
         mode: ``"min"``, ``"max"``, or ``"auto"`` (min for all of textrnn's own quantities).
-        baseline: the value to be beaten at first.
-        restore_best_weights: go back to the best epoch's weights at the end of training.
-        start_from_epoch: epochs before this one are not watched.
+        baseline: the value that the first improvement must beat; None for any.
+        restore_best_weights: end training with the weights of the best epoch.
+        start_from_epoch: the first epoch, from 0, that is monitored.
 
     Attributes:
-        stopped_epoch: the epoch after which it stopped training; None if it did not.
-        best_epoch: the epoch with the best value.
+        stopped_epoch: the epoch after which training was stopped; None if it was not.
+        best_epoch: the epoch with the best value; None before there is one.
 
     >>> EarlyStopping(patience=2, restore_best_weights=True).monitor.name
     'val_loss'
@@ -76,7 +76,7 @@ class EarlyStopping(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Reset what an earlier training left."""
         self.monitor.best = self.monitor.baseline
         self.stopped_epoch: int | None = None
         self.best_epoch: int | None = None
@@ -84,7 +84,7 @@ class EarlyStopping(Callback):
         self._best_weights: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Compare this epoch with the best one."""
+        """Compare this epoch with the best one, and stop training if patience has run out."""
         if epoch < self.start_from_epoch:
             return
         if self.monitor.improved(logs or {}):
@@ -99,36 +99,36 @@ class EarlyStopping(Callback):
             self.model.stop_training = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was best, and how long nothing was better."""
+        """Return the best value so far and the number of epochs since."""
         facts = {"best": self.monitor.best, "best_epoch": self.best_epoch, "waited": self._waited}
         return {**facts, "weights": self._best_weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on waiting."""
+        """Restore the best value so far and the number of epochs since."""
         self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
         self._waited, self._best_weights = state["waited"], state["weights"]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Put the best weights back, if asked for."""
+        """Restore the best weights, if asked to."""
         if self._best_weights is not None:
             self.model.model.load_state_dict(self._best_weights)
             self._best_weights = None
 
 
 class ModelCheckpoint(Callback):
-    """Saves the model after every epoch, or only when it got better.
+    """Save the model after every epoch, or only when it has improved.
 
-    A file that cannot be written, because the disk is full say, is a warning, and training goes
-    on; a folder that does not exist is an error before it begins.
+    A folder that does not exist is an error before training begins. A file that cannot be
+    written later, say because the disk is full, is a warning, and training continues.
 
     Args:
-        filepath: where to; may name the epoch (from 1) and the logs, as in
+        filepath: the file. It may name the epoch (from 1) and any of the logs, as in
             ``"model-{epoch:02d}-{val_loss:.2f}.safetensors"``.
         monitor: a key of the epoch's logs.
-        save_best_only: save only when ``monitor`` improved.
+        save_best_only: save only when ``monitor`` has improved.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        save_freq: ``"epoch"``, or a number of batches.
-        initial_value_threshold: the value to be beaten at first.
+        save_freq: ``"epoch"``, or the number of batches between two saves.
+        initial_value_threshold: the value that the first save must beat; None for any.
     """
 
     def __init__(
@@ -149,31 +149,31 @@ class ModelCheckpoint(Callback):
         self._epoch = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """See that the folder exists."""
+        """Check that the folder exists."""
         if "{" not in str(Path(self.filepath).parent):
             check_folder(self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Remember the epoch, for the file's name."""
+        """Remember the epoch for the file's name."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save, if it is time to by the number of batches."""
+        """Save if ``save_freq`` batches have passed."""
         self._batches += 1
         if isinstance(self.save_freq, int) and self._batches % self.save_freq == 0:
             self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save, if saving goes by epochs."""
+        """Save if ``save_freq`` is ``"epoch"``."""
         if self.save_freq == "epoch":
             self._save(logs or {})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was best."""
+        """Return the best value so far and the number of batches seen."""
         return {"best": self.monitor.best, "batches": self._batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the best value so far and the number of batches seen."""
         self.monitor.best, self._batches = state["best"], state["batches"]
 
     def _save(self, logs: Logs) -> None:
@@ -190,25 +190,25 @@ class ModelCheckpoint(Callback):
             self.model.save(Path(path))
         except OSError as error:
             warnings.warn(
-                f"The model could not be saved ({error}); training goes on. Received: {path!r}",
+                f"The model could not be saved ({error}); training continues. Received: {path!r}",
                 stacklevel=2,
             )
 
 
 class ReduceLROnPlateau(Callback):
-    """Lowers the learning rate when a quantity has stopped getting better.
+    """Lower the learning rate when a monitored quantity has stopped improving.
 
-    It lowers the peak that the schedule multiplies; with ``compile(schedule="constant")`` the
-    rate itself.
+    What is lowered is the peak that the schedule multiplies; with
+    ``compile(schedule="constant")`` that is the rate itself.
 
     Args:
         monitor: a key of the epoch's logs.
-        factor: what the rate is multiplied by, in (0, 1).
-        patience: epochs without improvement before it is lowered.
+        factor: multiplies the rate, in (0, 1).
+        patience: lower the rate after this many epochs without improvement.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        min_delta: a smaller improvement counts as none.
-        cooldown: epochs to wait after lowering before watching again.
-        min_lr: the rate is not lowered below this.
+        min_delta: at least 0; an improvement of this size or less does not count.
+        cooldown: epochs after a reduction that do not count towards ``patience``.
+        min_lr: the lowest rate, at least 0.
     """
 
     def __init__(
@@ -230,13 +230,13 @@ class ReduceLROnPlateau(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Reset what an earlier training left."""
         self.monitor.best = self.monitor.baseline
         self._waited = 0
         self._cooling = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Compare this epoch with the best one."""
+        """Compare this epoch with the best one, and lower the rate if patience has run out."""
         improved = self.monitor.improved(logs or {})
         if self._cooling:
             self._cooling -= 1
@@ -251,23 +251,23 @@ class ReduceLROnPlateau(Callback):
                 self._waited, self._cooling = 0, self.cooldown
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was best, and how long to wait."""
+        """Return the best value so far and the state of the waiting periods."""
         return {"best": self.monitor.best, "waited": self._waited, "cooling": self._cooling}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on waiting."""
+        """Restore the best value so far and the state of the waiting periods."""
         self.monitor.best = state["best"]
         self._waited, self._cooling = state["waited"], state["cooling"]
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate before each epoch.
+    """Set the learning rate before each epoch.
 
-    It sets the peak that the schedule multiplies: combine it with
-    ``compile(schedule="constant")`` to decide alone.
+    What is set is the peak that the schedule multiplies; with ``compile(schedule="constant")``
+    that is the rate itself.
 
     Args:
-        schedule: from the epoch (from 0) and the present rate to the new one.
+        schedule: a function of the epoch (from 0) and the current rate that returns the new one.
 
     >>> halve = LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
     """
@@ -276,25 +276,25 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Set the rate."""
+        """Set the rate for this epoch."""
         self.model.learning_rate = self.schedule(epoch, self.model.learning_rate)
 
 
 class TerminateOnNaN(Callback):
-    """Stops training quietly when the loss of the epoch so far is not finite.
+    """Stop training without an error when a batch's loss is not finite.
 
-    Such a loss never reaches the weights: its step is refused. Without this callback it raises
-    ``NonFiniteError``; with it, ``fit`` returns the history so far.
+    Such a loss never changes the weights: its step is skipped. Without this callback ``fit``
+    lowers the rate once, then raises ``NonFiniteError``; with it, ``fit`` returns the history.
 
     Args:
-        raise_error: raise ``NonFiniteError`` instead.
+        raise_error: raise ``NonFiniteError`` at once instead.
     """
 
     def __init__(self, *, raise_error: bool = False) -> None:
         self.raise_error = raise_error
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Look at the loss."""
+        """Stop if the loss is not finite."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             self.model.stop_training = True

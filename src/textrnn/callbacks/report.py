@@ -1,4 +1,4 @@
-"""Callbacks that tell how training goes."""
+"""Callbacks that report on training: a log file, sample texts, the progress bar."""
 
 import csv
 import logging
@@ -15,16 +15,16 @@ from textrnn.checks import check_int
 _log = logging.getLogger("textrnn")
 
 VERBOSE = ("auto", 0, 1, 2)
-"""What ``fit`` may be asked to show."""
+"""The values of ``fit(verbose=...)``."""
 
 
 class CSVLogger(Callback):
-    """Writes the epoch's logs to a CSV file, a line an epoch.
+    """Write the logs of each epoch to a CSV file, one line per epoch.
 
     Args:
-        filename: the file.
-        separator: between the columns.
-        append: go on writing in a file that exists, instead of replacing it.
+        filename: the file to write.
+        separator: the character between two columns.
+        append: add to an existing file instead of replacing it.
     """
 
     def __init__(self, filename: str | Path, *, separator: str = ",", append: bool = False) -> None:
@@ -34,12 +34,12 @@ class CSVLogger(Callback):
         self._keep: int | None = None  # bytes of the file that stay; None for all
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """See that the file can be written; it is emptied, or not, when there is a line."""
+        """Check that the file can be written. It is not emptied before the first line is due."""
         self.filename.open("a").close()
         self._keep = None if self.append else 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write a line, and the names of the columns above the first one."""
+        """Write a line, below a header if the file is empty."""
         row = {"epoch": epoch, **(logs or {})}
         with self.filename.open("a", newline="") as file:
             if self._keep is not None:
@@ -51,24 +51,24 @@ class CSVLogger(Callback):
             writer.writerow(row)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how long the file is, so that no line is written twice."""
+        """Return the length of the file, so that no line is written twice."""
         return {"bytes": self.filename.stat().st_size if self._keep is None else self._keep}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take away what was written after the backup."""
+        """Drop the lines that were written after the backup."""
         if self.filename.stat().st_size >= state["bytes"]:
             self._keep = state["bytes"]
 
 
 class SampleText(Callback):
-    """Prints a text by the model after every epoch. It does not disturb training.
+    """Print a generated text after each epoch. Training is not affected.
 
     Args:
         prompt: what the text begins with.
-        max_new_tokens: its length.
-        every: epochs between two texts.
-        print_fn: where it goes; by default to standard output, above a progress bar.
-        **settings: any further settings of ``generate``, ``temperature`` and ``seed`` say.
+        max_new_tokens: the length of the text, in tokens.
+        every: the number of epochs from one text to the next, at least 1.
+        print_fn: called with the text; None prints it to standard output, above a progress bar.
+        **settings: further arguments of ``generate``, such as ``temperature`` or ``seed``.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class SampleText(Callback):
         self.print_fn = print_fn or print_above_bar
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Print a text."""
+        """Print a text if one is due."""
         if (epoch + 1) % self.every == 0:
             text = self.model.generate(self.prompt, self.max_new_tokens, **self.settings)
             self.print_fn(text)
 
 
 class ProgressBar(Callback):
-    """Shows how training goes, on standard error: what ``fit(verbose=...)`` adds.
+    """Show the progress of training on standard error: what ``fit(verbose=...)`` adds.
 
     Args:
-        headline: what is written first: what was chosen.
-        bar: draw a moving bar besides the line after each epoch.
+        headline: the first line, which says what ``fit`` has chosen.
+        bar: draw a progress bar in addition to the line after each epoch.
     """
 
     def __init__(self, headline: str, *, bar: bool) -> None:
@@ -104,7 +104,7 @@ class ProgressBar(Callback):
         self.bar: Any = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Write the headline, draw the empty bar."""
+        """Write the headline and draw an empty bar."""
         print_above_bar(self.headline, file=sys.stderr)
         if self.draws_bar:
             self.bar = _tqdm()(
@@ -118,14 +118,14 @@ class ProgressBar(Callback):
         self.val = ""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self.bar is not None and logs:
             speed = f"{logs['tokens_per_second'] / 1000:.1f}k tokens/s"
             self.bar.postfix[0] = f"loss {logs['loss']:.3f}{self.val} · {speed}"
             self.bar.update(int(1000 * logs["progress"]) - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the epoch's line."""
+        """Write a line for this epoch."""
         logs = logs or {}
         epochs = self.params.get("epochs")
         parts = [f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "")]
@@ -138,16 +138,19 @@ class ProgressBar(Callback):
         print_above_bar("  ".join(parts), file=sys.stderr)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
 
 def progress(verbose: str | int, headline: str) -> list[Callback]:
-    """Return what ``fit`` adds: what it shows, and that it ends with the best weights.
+    """Return the callbacks that ``fit`` adds: its progress, and keeping the best weights.
 
-    It shows a bar in a terminal, lines elsewhere, and nothing for 0.
+    Args:
+        verbose: 0 shows nothing, 1 a bar and a line per epoch, 2 only the lines; ``"auto"`` is 1
+            in a terminal and 2 elsewhere.
+        headline: the first line, which says what ``fit`` has chosen.
     """
     _log.info(headline)
     level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
@@ -167,5 +170,5 @@ def _tqdm() -> Any:
 
 
 def print_above_bar(text: str, file: Any = None) -> None:
-    """Print a text so that it does not tear a progress bar; to standard output as a rule."""
+    """Print a text above a progress bar. ``file`` is standard output if None."""
     _tqdm().write(text, file=file or sys.stdout)

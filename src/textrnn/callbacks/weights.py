@@ -1,4 +1,4 @@
-"""Callbacks that choose with which weights training ends."""
+"""Callbacks that choose the weights that training ends with."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from textrnn.checks import check_number
 
 
 class KeepBestWeights(Callback):
-    """Puts the weights of the epoch with the lowest ``val_loss`` back at the end of training.
+    """End training with the weights of the epoch that had the lowest ``val_loss``.
 
-    ``TextGenerator.fit`` does this by itself where there is validation data.
+    ``TextGenerator.fit`` always does this if there is validation data.
 
     Args:
-        print_fn: told which epoch's weights were kept, if it is not the last one's.
+        print_fn: called with a line that names the best epoch, unless it is the last one.
 
     Attributes:
         best_epoch: the epoch with the lowest ``val_loss``; None without validation.
@@ -25,14 +25,14 @@ class KeepBestWeights(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Reset what an earlier training left."""
         self.best_epoch: int | None = None
         self._lowest = math.inf
         self._last = 0
         self._weights: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Copy the weights if they are the best so far."""
+        """Copy the weights if this is the best epoch so far."""
         self._last = epoch
         loss = (logs or {}).get("val_loss", math.inf)
         if loss < self._lowest:
@@ -41,17 +41,17 @@ class KeepBestWeights(Callback):
             self._weights = {name: w.detach().clone() for name, w in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights, and which epoch's they are."""
+        """Return the best weights so far and their epoch."""
         facts = {"lowest": self._lowest, "best_epoch": self.best_epoch, "last": self._last}
         return {**facts, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with them."""
+        """Restore the best weights so far and their epoch."""
         self._lowest, self.best_epoch = state["lowest"], state["best_epoch"]
         self._last, self._weights = state["last"], state["weights"]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Put them back."""
+        """Restore the best weights."""
         if self.best_epoch is not None and self.best_epoch != self._last:
             self.model.model.load_state_dict(self._weights)
             if self.print_fn:
@@ -61,14 +61,14 @@ class KeepBestWeights(Callback):
 
 
 class SwapEMAWeights(Callback):
-    """Averages the weights over training, and validates, saves and ends with the average.
+    """Average the weights over training; validate, save and end with the average.
 
-    After each step the average moves towards the weights by 1 - momentum (Polyak and Juditsky
-    1992, as an exponential moving average); early on it moves faster, so that the start is soon
-    forgotten. It helps where the learning rate does not fall to zero at the end.
+    The average is an exponential moving one (Polyak and Juditsky 1992): after each step it moves
+    towards the weights by ``1 - ema_momentum``, and faster in the first steps, so that it soon
+    forgets the initial weights. It helps if the learning rate does not fall to zero at the end.
 
     Args:
-        ema_momentum: how much of the average a step leaves, in [0, 1).
+        ema_momentum: the share of the average that a step keeps, in [0, 1).
     """
 
     def __init__(self, ema_momentum: float = 0.999) -> None:
@@ -80,23 +80,23 @@ class SwapEMAWeights(Callback):
         self._swapped = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start with the weights that are there."""
+        """Start the average with the current weights."""
         self._average = [p.detach().clone() for p in self.model.model.parameters()]
         self._steps, self._swapped = 0, False
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the average."""
+        """Update the average."""
         self._steps += 1
         momentum = min(self.ema_momentum, self._steps / (10 + self._steps))
         for average, p in zip(self._average, self.model.model.parameters(), strict=True):
             average.lerp_(p.detach(), 1 - momentum)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Put the average in the model, until the next epoch begins."""
+        """Swap the average in until the next epoch begins."""
         self._swap(True)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Put the weights in training back."""
+        """Swap the trained weights back in."""
         self._swap(False)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -105,11 +105,11 @@ class SwapEMAWeights(Callback):
         self._average = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average, and whether it is in the model at the moment."""
+        """Return the average, and whether it is swapped in."""
         return {"average": self._average, "steps": self._steps, "swapped": self._swapped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on averaging."""
+        """Restore the average."""
         for average, saved in zip(self._average, state["average"], strict=True):
             average.copy_(saved)
         self._steps, self._swapped = state["steps"], state["swapped"]
