@@ -86,4 +86,4 @@ def _fetch(name: str, url: str, sha256: str) -> str:
         urls={name: url},
         env="TEXTRNN_DATA_DIR",
     )
-    return Path(folder.fetch(name)).read_text(encoding="utf-8")
+    return Path(folder.fetch(name)).read_text(encoding="utf-8-sig")

@@ -492,7 +492,7 @@ def test_45_no_reader_of_archives_or_objects(file):
     """No file of src imports a module that unpacks or executes, or calls NumPy's own loaders."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = set()
-    for node in ast.start(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
