@@ -112,7 +112,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             weight_decay: of the matrices, at least 0; None is 0.01 for "adamw", 0 for others.
             clip_norm: the largest norm a gradient may have; None for no limit.
             schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
-                ``"constant"``, or a function from progress to a factor (``textrnn.training.schedules``).
+                ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
             precision: of matrix products: ``"float32"``, ``"bfloat16"``, ``"float16"``, or "auto":
                 float16 on CUDA, bfloat16 on a CPU made for it, else (own models too) float32.
 
