@@ -8,6 +8,7 @@ import torch
 
 from textrnn.models.registry import MODELS
 from textrnn.text.batching import ContiguousBatcher
+from textrnn.text.corpus import choose_vocab
 from textrnn.text.vocab import LEVELS, Vocab
 from textrnn.training import defaults
 from textrnn.training.optim import OptimizerConfig
@@ -130,7 +131,7 @@ def test_a_gpu_gets_more_rows_than_a_cpu():
 @pytest.mark.parametrize("level", LEVELS)
 def test_chosen_vocabulary(level):
     """Words that occur once are left out for an unknown symbol; characters are all kept."""
-    vocab = Vocab.from_text("the cat the dog the dog", level, **defaults.choose_vocab(level))
+    vocab = Vocab.from_text("the cat the dog the dog", level, **choose_vocab(level))
     symbols = {"char": [*" acdeghot"], "word": ["dog", "the", "<unk>"]}
     assert vocab.itos == symbols[level]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from textrnn.training import device
+from textrnn.training import device, threads
 from textrnn.training.device import PRECISIONS, autocast, pick_device, pick_precision
 from textrnn.training.threads import adaptive_threads, training_speed
 
 
 @pytest.fixture
-def threads(monkeypatch):
+def thread_count(monkeypatch):
     """Let a test change the number of threads; it is put back."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
@@ -106,10 +106,10 @@ def test_products_run_in_the_precision(precision):
     assert layer.weight.dtype == torch.float32
 
 
-def test_threads_are_as_many_as_there_are_free_cores(monkeypatch, threads):
+def test_threads_are_as_many_as_there_are_free_cores(monkeypatch, thread_count):
     """Rounded, at least one, at most as many as before, looked for again and again."""
     readings = iter([(0.0, 0.0), (1.0, 2.4), (2.0, 2.4), (4.0, 9.0), (5.0, 99.0)])
-    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    monkeypatch.setattr(threads, "_work", lambda: next(readings))
     torch.set_num_threads(4)
     with adaptive_threads(True) as look:
         seen = [torch.get_num_threads()]
@@ -119,11 +119,11 @@ def test_threads_are_as_many_as_there_are_free_cores(monkeypatch, threads):
     assert seen == [2, 1, 3, 4]
 
 
-def test_a_look_is_taken_once_a_second(monkeypatch, threads):
+def test_a_look_is_taken_once_a_second(monkeypatch, thread_count):
     """Called again at once, it does nothing."""
     start = time.perf_counter()
     readings = iter([(start, 0.0), (start + 3600, 3600.0)])
-    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    monkeypatch.setattr(threads, "_work", lambda: next(readings))
     torch.set_num_threads(4)
     with adaptive_threads(True) as look:
         look()
@@ -132,10 +132,10 @@ def test_a_look_is_taken_once_a_second(monkeypatch, threads):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_threads_come_back(monkeypatch, threads, fails):
+def test_threads_come_back(monkeypatch, thread_count, fails):
     """In the end they are as many as before, whatever happens."""
     readings = iter([(0.0, 0.0), (1.0, 1.0)])
-    monkeypatch.setattr(device, "_work", lambda: next(readings))
+    monkeypatch.setattr(threads, "_work", lambda: next(readings))
     torch.set_num_threads(3)
     with pytest.raises(KeyError, match="mine") if fails else nullcontext(), adaptive_threads(True):
         assert torch.get_num_threads() == 1
@@ -148,10 +148,10 @@ def test_threads_come_back(monkeypatch, threads, fails):
     ("adapts", "before", "variable", "told"),
     [(False, 3, None, True), (True, 1, None, True), (True, 3, "3", True), (True, 3, None, False)],
 )
-def test_threads_are_left_alone(monkeypatch, threads, adapts, before, variable, told):
+def test_threads_are_left_alone(monkeypatch, thread_count, adapts, before, variable, told):
     """Where they should be, where there is one, by wish, and where the system does not tell."""
     readings = iter([(0.0, 0.0), (1.0, 1.0)])
-    monkeypatch.setattr(device, "_work", lambda: next(readings) if told else None)
+    monkeypatch.setattr(threads, "_work", lambda: next(readings) if told else None)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     torch.set_num_threads(before)
@@ -163,11 +163,11 @@ def test_threads_are_left_alone(monkeypatch, threads, adapts, before, variable, 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux's /proc/stat")
 def test_work_goes_up():
     """Idle time and our own work count, so that we do not make room for ourselves."""
-    first = device._work()
+    first = threads._work()
     until = time.process_time() + 0.2
     while time.process_time() < until:
         pass
-    wall, free = (new - old for new, old in zip(device._work(), first, strict=True))
+    wall, free = (new - old for new, old in zip(threads._work(), first, strict=True))
     assert wall >= 0.2
     assert free >= 0.2
 
@@ -182,7 +182,7 @@ def test_work_goes_up():
         ),
     ],
 )
-def test_speed_is_measured_without_a_trace(threads, precision):
+def test_speed_is_measured_without_a_trace(thread_count, precision):
     """It is above 0; global random numbers and threads are as before."""
     torch.manual_seed(5)
     before = torch.get_rng_state(), torch.get_num_threads()

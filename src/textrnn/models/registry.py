@@ -11,6 +11,7 @@ from textrnn.generation.steppers import STEPPERS, Stepper
 from textrnn.generation.steppers.recurrent import RecurrentStepper
 from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel
+from textrnn.models.denormals import flush_denormals
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
 from textrnn.models.torch_steppers import DeviceStepper, ModuleStepper
@@ -57,6 +58,7 @@ def model_type_of(model: LanguageModel) -> str:
     return next((k for k, cls in MODELS.items() if type(model) is cls), type(model).__name__)
 
 
+@flush_denormals()  # PyTorch's own threads may begin here
 def build(
     kind: str, vocab_size: int, model_args: dict[str, Any], seed: int | None
 ) -> LanguageModel:

@@ -1,8 +1,7 @@
-"""How many threads compute, how fast, and without denormal numbers."""
+"""How many threads compute, and how fast."""
 
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from textrnn.models.denormals import flush_denormals
 from textrnn.training.device import autocast
-
-_SMALLEST = sys.float_info.min  # that is not a denormal number
-
 
 _FIRST_LOOK = 0.1  # seconds
 
@@ -67,20 +64,6 @@ def _work() -> tuple[float, float] | None:
     except (OSError, ValueError, IndexError):
         return None
     return time.perf_counter(), idle + time.process_time()
-
-
-@contextmanager
-def flush_denormals() -> Iterator[None]:
-    """Take numbers below 1e-38 for 0, with which a processor computes many times more slowly.
-
-    It holds for this thread, and for PyTorch's own threads if they begin here for the first time.
-    """
-    before = _SMALLEST / 2 == 0  # what the processor does with Python's numbers, it does with all
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 @flush_denormals()

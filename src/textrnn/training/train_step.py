@@ -13,11 +13,11 @@ from torch import nn
 
 from textrnn.checks import check_number
 from textrnn.models.base import LanguageModel, State, detach, grow_tensor
+from textrnn.models.denormals import flush_denormals
 from textrnn.models.layers import Dropout
 from textrnn.models.registry import MODELS, model_type_of
 from textrnn.training.device import autocast, pick_precision
 from textrnn.training.optim import OptimizerConfig, make_optimizer
-from textrnn.training.threads import flush_denormals
 
 
 class TrainStep:
