@@ -43,7 +43,8 @@ if TYPE_CHECKING:
         UnsupportedFormatError,
         VocabError,
     )
-    from textrnn.generation.sampler import Sampler, load_sampler
+    from textrnn.generation.loading import load_sampler
+    from textrnn.generation.sampler import Sampler
     from textrnn.generator import TextGenerator
     from textrnn.history import History
     from textrnn.models import (
@@ -100,7 +101,8 @@ _HOMES = {
         "WindowMLPModel",
         "WindowRNNModel",
     ],
-    "textrnn.generation.sampler": ["Sampler", "load_sampler"],
+    "textrnn.generation.loading": ["load_sampler"],
+    "textrnn.generation.sampler": ["Sampler"],
     "textrnn.training.trainer": ["Trainer"],
     "textrnn.text.vocab": ["Vocab"],
     "textrnn.training": ["schedules"],

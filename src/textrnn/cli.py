@@ -207,7 +207,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from textrnn.generation.sampler import load_sampler
+    from textrnn.generation.loading import load_sampler
 
     prompt = _decode(sys.stdin.buffer.read()) if args.prompt == "-" else args.prompt
     names = [
@@ -247,7 +247,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from textrnn.generation.sampler import read_model
+    from textrnn.generation.loading import read_model
 
     header, vocab, history, tensors = read_model(args.model)
     print(f"kind                {header['kind']}")

@@ -13,8 +13,9 @@ from textrnn.callbacks.report import VERBOSE, progress
 from textrnn.checks import check_choice, check_int, named_arguments, plain
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
-from textrnn.generation.decoding import Steps
-from textrnn.generation.sampler import GenerationMixin, read_model
+from textrnn.generation.decoding import SupportsStepping
+from textrnn.generation.loading import read_model
+from textrnn.generation.sampler import GenerationMixin
 from textrnn.history import History
 from textrnn.inspection.inspectable import Inspectable
 from textrnn.models import LanguageModel
@@ -197,7 +198,7 @@ class TextGenerator(GenerationMixin, Inspectable):
                 settings = self._settings.with_rate(chosen["learning_rate"])
                 self._trainer = Trainer(model, settings, seed=self.seed)
             elif self.vocab is not None and model is not self.model:
-                self._trainer.adopt(model, corpus.vocab.origins(self.vocab))
+                self._trainer.adopt(model, corpus.vocab.init_from(self.vocab))
             self._grows |= self.vocab is None
             self.vocab, self.model, self.history = corpus.vocab, model, History()
             chosen |= {"learning_rate": self.learning_rate}
@@ -344,6 +345,6 @@ class TextGenerator(GenerationMixin, Inspectable):
             )
         return self.vocab, self.model
 
-    def _voice(self) -> tuple[Vocab, Steps]:
+    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
         vocab, model = self._fitted()
         return vocab, make_stepper(model)

@@ -497,21 +497,21 @@ LOGITS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.sampled
             "min_p": st.sampled_from([None, 0, 0.5, 1]) | st.floats(0, 1),
             "repetition_penalty": st.sampled_from([1, 1e-300, 0.5, 1e300]),
             "no_repeat_ngram_size": st.sampled_from([None, 1, 2]),
-            "banned": st.sampled_from([(), (0,), (0, 1)]),
+            "suppressed": st.sampled_from([(), (0,), (0, 1)]),
         }
     ),
     st.lists(st.integers(0, 1), max_size=6),
 )
 def test_26_all_settings_together(logits, arguments, previous):
-    """Probabilities sum to one, at least one symbol is left, and a banned one is not chosen."""
+    """Probabilities sum to one, at least one symbol is left, and a suppressed one is not chosen."""
     logits, sampling = np.array(logits, dtype=np.float32), SamplingParams(**arguments)
     p = sampling.probabilities(logits, previous)
     chosen = sampling.choose(logits, np.random.default_rng(0), previous)
     assert p.sum() == pytest.approx(1)
     assert (p >= 0).all()
     assert p[chosen] > 0
-    if len(sampling.banned) < len(logits):
-        assert p[list(sampling.banned)].sum() == 0
+    if len(sampling.suppressed) < len(logits):
+        assert p[list(sampling.suppressed)].sum() == 0
 
 
 @pytest.mark.parametrize("temperature", [0, 0.5, 1])

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import CorruptModelError, UnknownTokenError, UnsupportedFormatError
 from textrnn.files import model_file
-from textrnn.generation.sampler import Sampler, load_sampler
+from textrnn.generation.loading import load_sampler
+from textrnn.generation.sampler import Sampler
 from textrnn.generation.steppers import STEPPERS
 from textrnn.generator import TextGenerator
 from textrnn.models import NGramModel

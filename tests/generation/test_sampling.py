@@ -15,13 +15,20 @@ LOGITS = np.array([1.0, 2.5, -0.5, 2.5, 0.0, -3.0])
 
 
 def reference(
-    logits, temperature=1.0, top_k=None, top_p=None, min_p=None, penalty=1.0, previous=(), banned=()
+    logits,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    min_p=None,
+    penalty=1.0,
+    previous=(),
+    never=(),
 ):
     """Return the distribution in the order that is documented, one token at a time."""
     scores = [float(logit) for logit in logits]
     for i in set(previous):
         scores[i] = scores[i] / penalty if scores[i] > 0 else scores[i] * penalty
-    for i in banned:
+    for i in never:
         scores[i] = -math.inf
     kept = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
     likeliest = kept[0]
@@ -68,14 +75,14 @@ _GRID = st.integers(-40, 40).map(lambda n: n / 4)
     min_p=st.none() | st.sampled_from([0.0, 0.0517, 0.3, 1.0]),
     penalty=st.sampled_from([0.5, 1.0, 1.3, 4.0]),
     previous=st.lists(st.integers(0, 29)),
-    banned=st.sets(st.integers(0, 29)),
+    suppressed=st.sets(st.integers(0, 29)),
 )
-def test_all_settings_equal_the_definition(logits, penalty, previous, banned, **others):
+def test_all_settings_equal_the_definition(logits, penalty, previous, suppressed, **others):
     """All settings at once, over many logits with ties among them, equal the definition."""
     previous = [i for i in previous if i < len(logits)]
-    banned = tuple(i for i in banned if i < len(logits))[: len(logits) - 1]
-    sampling = SamplingParams(**others, repetition_penalty=penalty, banned=banned)
-    expected = reference(logits, penalty=penalty, previous=previous, banned=banned, **others)
+    suppressed = tuple(i for i in suppressed if i < len(logits))[: len(logits) - 1]
+    sampling = SamplingParams(**others, repetition_penalty=penalty, suppressed=suppressed)
+    expected = reference(logits, penalty=penalty, previous=previous, never=suppressed, **others)
     result = sampling.probabilities(np.array(logits), previous)
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-300)
 
@@ -118,8 +125,8 @@ def test_something_is_always_left(logits, seed, **others):
         ({"temperature": 0.5, "top_p": 0.8}, [0, 0.8, 0.2]),
         ({"top_k": 2, "top_p": 0.65}, [0, 1, 0]),
         ({"temperature": 0}, [0, 1, 0]),
-        ({"banned": (1,)}, [0.25, 0, 0.75]),
-        ({"banned": (1,), "top_k": 1}, [0, 0, 1]),
+        ({"suppressed": (1,)}, [0.25, 0, 0.75]),
+        ({"suppressed": (1,), "top_k": 1}, [0, 0, 1]),
     ],
 )
 def test_by_hand(settings, expected):
@@ -205,7 +212,7 @@ def test_a_token_of_logit_minus_infinity_is_never_chosen(temperature):
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"min_p": 1.0}, {"top_k": 3}])
 def test_a_banned_token_is_never_chosen(settings):
     """Banned ids have no probability, however likely they were."""
-    sampling = SamplingParams(**settings, banned=(1, 3))
+    sampling = SamplingParams(**settings, suppressed=(1, 3))
     p, rng = sampling.probabilities(LOGITS), np.random.default_rng(0)
     assert p[[1, 3]].tolist() == [0, 0]
     assert p.argmax() == 0
@@ -213,13 +220,13 @@ def test_a_banned_token_is_never_chosen(settings):
 
 
 @pytest.mark.parametrize(
-    ("logits", "banned"),
+    ("logits", "suppressed"),
     [([0.0, 1.0], (0, 1)), ([-np.inf, 0.0], (1,)), ([-np.inf, -np.inf], ()), ([3.0], (0,))],
 )
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}])
-def test_one_token_is_left_where_all_are_ruled_out(logits, banned, settings):
+def test_one_token_is_left_where_all_are_ruled_out(logits, suppressed, settings):
     """Bans and minus infinities that leave nothing still give a distribution and a choice."""
-    sampling, logits = SamplingParams(**settings, banned=banned), np.array(logits)
+    sampling, logits = SamplingParams(**settings, suppressed=suppressed), np.array(logits)
     assert sampling.probabilities(logits).sum() == 1
     assert sampling.choose(logits, np.random.default_rng(0)) in range(len(logits))
 

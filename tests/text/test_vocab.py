@@ -477,27 +477,27 @@ def test_the_pad_symbol_is_the_first_and_there_once(level):
 def test_a_grown_vocabulary_holds_both_texts_and_keeps_its_ids(one, other, level):
     """What was encoded before is still what it was."""
     vocab = Vocab.from_text(one, level)
-    new = vocab.grow(other, max_size=None)
+    new = vocab.extend(other, max_size=None)
     assert new.itos[: len(vocab)] == vocab.itos
     assert new.decode(new.encode(one)) == one
     assert new.decode(new.encode(other)) == other
-    assert new.origins(vocab)[: len(vocab)].tolist() == list(range(len(vocab)))
+    assert new.init_from(vocab)[: len(vocab)].tolist() == list(range(len(vocab)))
 
 
 def test_a_vocabulary_that_holds_the_text_does_not_grow():
     """It is given back as it is."""
     vocab = Vocab.from_text("hello")
-    assert vocab.grow("hell") is vocab
+    assert vocab.extend("hell") is vocab
 
 
 def test_growth_keeps_the_unknown_symbol_last():
     """Symbols are added before it, by the rules for a new vocabulary; it can come newly, too."""
     vocab = Vocab.from_text("a a b b c", "word", min_freq=2)
-    new = vocab.grow("d d e a", min_freq=2)
+    new = vocab.extend("d d e a", min_freq=2)
     assert (vocab.itos, new.itos) == (["a", "b", "<unk>"], ["a", "b", "d", "<unk>"])
     assert new.unk_id == 3
-    assert new.origins(vocab).tolist() == [0, 1, -1, 2]
-    assert Vocab.from_text("a").grow("bbc", max_size=1).itos == ["a", "b", "<unk>"]
+    assert new.init_from(vocab).tolist() == [0, 1, -1, 2]
+    assert Vocab.from_text("a").extend("bbc", max_size=1).itos == ["a", "b", "<unk>"]
 
 
 @pytest.mark.parametrize(
@@ -516,12 +516,12 @@ def test_growth_keeps_the_unknown_symbol_last():
 )
 def test_a_new_character_is_like_its_other_case_or_its_plain_form(new, old, origins):
     """Case first, then diacritics; otherwise it is like none."""
-    assert Vocab(new).origins(Vocab(old)).tolist() == origins
+    assert Vocab(new).init_from(Vocab(old)).tolist() == origins
 
 
 def test_a_new_word_is_like_its_other_cases():
     """At level "word" too; a sign is like itself with a space after it."""
     old = Vocab(["cat", "café", "! ", "."], "word")
-    assert Vocab(["CAT", "Cafe", "Café", "!", ". ", "dog"], "word").origins(old).tolist() == [
+    assert Vocab(["CAT", "Cafe", "Café", "!", ". ", "dog"], "word").init_from(old).tolist() == [
         0, -1, 1, 2, 3, -1,
     ]  # fmt: skip

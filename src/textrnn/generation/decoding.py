@@ -15,7 +15,7 @@ from textrnn.text.tokens import join_words
 from textrnn.text.vocab import Vocab
 
 
-class Steps(Protocol):
+class SupportsStepping(Protocol):
     """What text is made with: the steppers, and the adapters for what torch holds."""
 
     max_batch_size: int  # texts that are best written side by side
@@ -94,7 +94,7 @@ class Writer:
 
     def __init__(
         self,
-        voice: tuple[Vocab, Steps],
+        voice: tuple[Vocab, SupportsStepping],
         max_new_tokens: int,
         settings: dict[str, Any],
         masks: tuple[Iterable[str], Iterable[str] | None],
@@ -103,7 +103,7 @@ class Writer:
     ) -> None:
         self.voice = voice
         self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
-        self.sampling = SamplingParams(**settings, banned=_banned(voice[0], *masks))
+        self.sampling = SamplingParams(**settings, suppressed=_suppressed(voice[0], *masks))
         self.stops = _check_stops(stop_strings)
         if seed is not None:
             check_int("seed", seed, 0)
@@ -166,7 +166,10 @@ class Writer:
 
 
 def read(
-    voice: tuple[Vocab, Steps], prompts: list[str], state: TextState | None, batched: bool = False
+    voice: tuple[Vocab, SupportsStepping],
+    prompts: list[str],
+    state: TextState | None,
+    batched: bool = False,
 ) -> list[TextState]:
     """Read several prompts side by side, all after the same state; the longest go on alone.
 
@@ -203,7 +206,7 @@ def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
     return logits, tuple(np.concatenate(part) for part in parts)
 
 
-def _banned(
+def _suppressed(
     vocab: Vocab, suppress: Iterable[str], allowed: Iterable[str] | None
 ) -> tuple[int, ...]:
     """Return the ids that are never written: the unknown symbol, and what the user rules out."""

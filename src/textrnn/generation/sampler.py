@@ -2,19 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from textrnn.checks import check_int, named_arguments
-from textrnn.errors import CorruptModelError, UnsupportedFormatError, VocabError
-from textrnn.files import model_file
-from textrnn.generation.decoding import Steps, TextState, Writer, read
-from textrnn.generation.steppers import STEPPERS
-from textrnn.generation.steppers.base import check_layout
-from textrnn.history import History
+from textrnn.generation.decoding import SupportsStepping, TextState, Writer, read
 from textrnn.text.vocab import Vocab
 
 
@@ -22,7 +13,7 @@ class GenerationMixin(ABC):
     """Whatever can ``generate`` and ``stream``: a ``Sampler``, a ``TextGenerator``."""
 
     @abstractmethod
-    def _voice(self) -> tuple[Vocab, Steps]:
+    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
         """Return what text is made with."""
 
     @named_arguments
@@ -89,7 +80,9 @@ class GenerationMixin(ABC):
             "no_repeat_ngram_size": no_repeat_ngram_size,
         }
         masks = suppress_tokens, allowed_tokens
-        writer = Writer(self._voice(), max_new_tokens, settings, masks, stop_strings, seed)
+        writer = Writer(
+            self._tokenizer_and_stepper(), max_new_tokens, settings, masks, stop_strings, seed
+        )
         prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
         texts = writer.write(prompts, num_return_sequences, state)
         if include_prompt:
@@ -130,7 +123,9 @@ class GenerationMixin(ABC):
             "no_repeat_ngram_size": no_repeat_ngram_size,
         }
         masks = suppress_tokens, allowed_tokens
-        writer = Writer(self._voice(), max_new_tokens, settings, masks, stop_strings, seed)
+        writer = Writer(
+            self._tokenizer_and_stepper(), max_new_tokens, settings, masks, stop_strings, seed
+        )
         return _chain(prompt if include_prompt else "", writer.stream(prompt, state))
 
     @named_arguments
@@ -144,7 +139,7 @@ class GenerationMixin(ABC):
         Raises:
             UnknownTokenError: the text has a symbol that the vocabulary does not hold.
         """
-        return read(self._voice(), [prompt], state)[0]
+        return read(self._tokenizer_and_stepper(), [prompt], state)[0]
 
 
 class Sampler(GenerationMixin):
@@ -158,88 +153,13 @@ class Sampler(GenerationMixin):
         header: what the model's file says about it.
     """
 
-    def __init__(self, vocab: Vocab, stepper: Steps, header: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, vocab: Vocab, stepper: SupportsStepping, header: dict[str, Any] | None = None
+    ) -> None:
         self.vocab, self.stepper, self.header = vocab, stepper, header or {}
 
-    def _voice(self) -> tuple[Vocab, Steps]:
+    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
         return self.vocab, self.stepper
-
-
-def load_sampler(path: str | Path) -> Sampler:
-    """Load a saved model for writing only, without importing torch.
-
-    Args:
-        path: a file that ``TextGenerator.save`` wrote.
-
-    Raises:
-        UnsupportedFormatError: it is no such file, or holds a model class of a user's own.
-        CorruptModelError: the file is damaged.
-        OSError: it cannot be read.
-    """
-    header, vocab, _, tensors = read_model(path)
-    kind = header["kind"]
-    if kind not in STEPPERS:
-        raise UnsupportedFormatError(
-            f"The file holds a model class of its author's own, {kind!r:.60}; only "
-            "TextGenerator.load(path, model_class=...) can read it. "
-            f"Received: {str(path)!r}"
-        )
-    try:
-        stepper = STEPPERS[kind](header["model"], tensors)
-    except _WRONG as error:
-        raise _unusable(error, path) from None
-    return Sampler(vocab, stepper, header)
-
-
-def read_model(
-    path: str | Path,
-) -> tuple[dict[str, Any], Vocab, History, dict[str, NDArray[Any]]]:
-    """Read a model file: its header with the keys a model needs, and what that describes.
-
-    The tensors are read only once the header is known to describe a model that has them.
-    """
-    with Path(path).open("rb") as file:
-        reader = model_file.Reader(file, path)
-        header = reader.header
-        if "backup" in header:
-            raise UnsupportedFormatError(
-                "This is a backup of a training, not a model: call fit with BackupAndRestore "
-                f"again to go on from it. Received: {str(path)!r}"
-            )
-        try:
-            kind, config = header["kind"], header["model"]
-            vocab = Vocab.from_config(header["vocab"])
-            history = History.from_config(header["history"]) if "history" in header else History()
-            if not isinstance(kind, str) or config["vocab_size"] != len(vocab):
-                raise VocabError(f"{len(vocab)} symbols for a {kind} model {config}")
-        except _WRONG as error:
-            message = f"The file's header does not describe a model ({error!r:.200})"
-            raise CorruptModelError(f"{message}. Received: {str(path)!r}") from None
-        if kind in STEPPERS:
-            try:
-                check_layout(STEPPERS[kind].layout(config), reader.layout)
-            except _WRONG as error:
-                raise _unusable(error, path) from None
-        tensors = reader.tensors()
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise CorruptModelError(
-                f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
-                f"be used. Received: {str(path)!r}"
-            )
-    return header, vocab, history, tensors
-
-
-# What Python says to a header that holds other things than it should.
-_WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-
-def _unusable(error: Exception, path: str | Path) -> CorruptModelError:
-    if isinstance(error, CorruptModelError):
-        return error
-    return CorruptModelError(
-        f"The file's model config cannot be used ({error!r:.200}). Received: {str(path)!r}"
-    )
 
 
 def _chain(head: str, pieces: Iterator[str]) -> Iterator[str]:

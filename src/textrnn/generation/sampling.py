@@ -20,7 +20,7 @@ _COLDEST = 1e-250  # a temperature that divides any such logit without overflow,
 class SamplingParams:
     """Says how the next token is chosen from the model's logits.
 
-    The settings act in this order: repetition penalty, no repeated n-grams, banned ids,
+    The settings act in this order: repetition penalty, no repeated n-grams, suppressed ids,
     temperature, top-k, top-p, min-p; then one token is drawn from what is left. At least one
     token is always left.
 
@@ -37,7 +37,7 @@ class SamplingParams:
             section 4.1). Made for words: characters repeat in any text.
         no_repeat_ngram_size: n; a run of n tokens that stands in the text already is not said
             again (Paulus et al. 2018, section 2.5), at least 1; None allows all.
-        banned: ids that are never chosen.
+        suppressed: ids that are never chosen.
 
     Raises:
         TypeError, ValueError: a setting is not a number in its range.
@@ -55,7 +55,7 @@ class SamplingParams:
     min_p: float | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int | None = None
-    banned: tuple[int, ...] = ()
+    suppressed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, "of at least 0", lambda t: t >= 0)
@@ -141,8 +141,8 @@ class SamplingParams:
         return self.repetition_penalty != 1 or self.no_repeat_ngram_size is not None
 
     @cached_property
-    def _never(self) -> NDArray[np.intp]:
-        return np.array(self.banned, dtype=np.intp)
+    def _suppressed_ids(self) -> NDArray[np.intp]:
+        return np.array(self.suppressed, dtype=np.intp)
 
     def _scores(self, logits: NDArray[Any], pasts: Sequence["TokenHistory"]) -> NDArray[np.float64]:
         """Return logits, (N, V) or (V,), after penalties and bans, less each text's highest."""
@@ -150,7 +150,8 @@ class SamplingParams:
         if self.looks_back:
             for row, past in zip(np.atleast_2d(scores), pasts, strict=True):
                 past.penalise(row)
-        never = self._never if len(self._never) < scores.shape[-1] else self._never[:0]
+        never = self._suppressed_ids
+        never = never if len(never) < scores.shape[-1] else never[:0]
         if len(never):
             scores[..., never] = -np.inf
         highest: Any

@@ -58,7 +58,7 @@ def read_corpus(
         joint = "" if level == "char" else "\n"  # two words must not become one
         whole = text + joint + valid_text if valid_text else text
         chosen = choose_vocab(level)
-        vocab = vocab.grow(whole, **chosen) if vocab else Vocab.from_text(whole, level, **chosen)
+        vocab = vocab.extend(whole, **chosen) if vocab else Vocab.from_text(whole, level, **chosen)
     all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text)
     ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
     ratio = len(text) / len(all_ids)

@@ -141,7 +141,7 @@ class Vocab:
         unk = len(kept) < len(counts)
         return cls(sorted({*kept, "\0"} if pad else kept), level, unk=unk)
 
-    def grow(self, text: str, *, max_size: int | None = None, min_freq: int = 1) -> "Vocab":
+    def extend(self, text: str, *, max_size: int | None = None, min_freq: int = 1) -> "Vocab":
         """Return a vocabulary with the symbols of another text besides, or this one if none is new.
 
         Known symbols keep their ids, but for the unknown symbol, which stays the last.
@@ -154,7 +154,7 @@ class Vocab:
         Raises:
             DataError, VocabError: as ``from_text``.
 
-        >>> Vocab.from_text("hello").grow("a hat").itos
+        >>> Vocab.from_text("hello").extend("a hat").itos
         ['e', 'h', 'l', 'o', ' ', 'a', 't']
         """
         other = Vocab.from_text(text, self.level, max_size=max_size, min_freq=min_freq)
@@ -164,7 +164,7 @@ class Vocab:
             return self
         return Vocab([*self.itos[: self.unk_id], *new], self.level, unk=unk)
 
-    def origins(self, vocab: "Vocab") -> NDArray[np.int64]:
+    def init_from(self, vocab: "Vocab") -> NDArray[np.int64]:
         """Return which symbol of another vocabulary each symbol of this one is, or is most like.
 
         A symbol that ``vocab`` does not hold is like the same letter or word in another case,
@@ -173,7 +173,7 @@ class Vocab:
         Returns:
             (len(self),) int64, ids of ``vocab``; -1 for a symbol like none.
 
-        >>> Vocab("aÀx").origins(Vocab("ba")).tolist()
+        >>> Vocab("aÀx").init_from(Vocab("ba")).tolist()
         [1, 1, -1]
         """
         get = vocab.stoi.get
