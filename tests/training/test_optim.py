@@ -1,6 +1,9 @@
 """Learning rates of layer groups, and the optimiser made of them."""
 
+import json
 import math
+import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch.testing import assert_close
 
 from textrnn.models import GRUModel, LSTMModel, NGramModel, RNNModel
 from textrnn.training.optim import OPTIMIZERS, OptimizerConfig, learning_rates, make_optimizer
+from textrnn.training.schedules import SCHEDULES, cosine
 
 GROUPS = ["embedding", "layer0", "layer1", "head"]
 
@@ -83,39 +87,79 @@ def test_learning_rates_that_do_not_fit_are_refused(spec, error, match):
     ("arguments", "error", "match"),
     [
         ({"optimizer": "adanw"}, ValueError, "`optimizer` must be .*Did you mean 'adamw'"),
-        ({"optimizer": None}, ValueError, "`optimizer` must be one of 'adamw', 'adam', 'sgd'"),
-        ({"schedule": "onecycle"}, ValueError, "`schedule` must be .*Did you mean 'one_cycle'"),
-        ({"schedule": 0.5}, ValueError, "`schedule` must be one of 'one_cycle', 'cosine'"),
+        ({"optimizer": None}, TypeError, "`optimizer` must be one of .*, a subclass of .*: None"),
+        ({"optimizer": RNNModel}, TypeError, "a subclass of torch.optim.Optimizer.*RNNModel"),
+        ({"optimizer": torch.optim.Optimizer}, TypeError, "must be one of 'adamw'.* a subclass"),
+        (
+            {"optimizer": torch.optim.SGD([torch.zeros(1)])},
+            TypeError,
+            r"pass torch.optim.SGD, or functools.partial.* Received: an instance of SGD",
+        ),
         ({"weight_decay": -0.1}, ValueError, "`weight_decay` must be a number of at least 0"),
         ({"weight_decay": "no"}, TypeError, "`weight_decay` must be a number of at least 0"),
         ({"clip_norm": 0}, ValueError, "`clip_norm` must be a number above 0. Received: 0"),
         ({"clip_norm": math.nan}, ValueError, "`clip_norm` must be a number above 0"),
         ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be a number above 0"),
-        ({"learning_rate": math.inf}, ValueError, "`learning_rate` must be a number above 0"),
         ({"learning_rate": True}, TypeError, "`learning_rate` must be a number above 0"),
         ({"learning_rate": "fast"}, TypeError, "`learning_rate` must be a number above 0"),
+        ({"learning_rate": [0.1, -0.2]}, ValueError, "above 0. Received: -0.2"),
+        ({"learning_rate": slice(0.1, math.inf)}, ValueError, "above 0. Received: inf"),
+        ({"learning_rate": {"head": 0}}, ValueError, "above 0. Received: 0"),
+        ({"precision": "float64"}, ValueError, "`precision` must be one of"),
     ],
     ids=str,
 )
-def test_settings_out_of_range_are_refused(arguments, error, match):
-    """A setting is checked when it is said, not when it is used."""
+def test_values_out_of_range_are_refused_at_the_call(arguments, error, match):
+    """A value is checked where it is given, not in the first step."""
     with pytest.raises(error, match=match):
         OptimizerConfig(**arguments)
 
 
-def test_settings_take_what_is_in_range():
-    """No clipping, no decay, and a schedule of one's own are fine."""
-    settings = OptimizerConfig(
-        clip_norm=None, weight_decay=0, schedule=lambda progress: progress**2
+def test_a_schedule_is_found_once():
+    """By name or as a function; the training loop then calls the function itself."""
+    assert OptimizerConfig(schedule="cosine").resolve_schedule() is SCHEDULES["cosine"]
+    own = math.sqrt
+    assert OptimizerConfig(schedule=own).resolve_schedule() is own
+
+
+def test_a_config_is_text_that_is_the_same_in_every_process():
+    """Classes and functions by qualified name, arguments of a partial too: nothing but JSON."""
+    config = OptimizerConfig(
+        optimizer=partial(torch.optim.SGD, momentum=0.9), schedule=partial(cosine, warm_up=0.1)
     )
-    assert settings.factor(0.5) == 0.25
-    assert OptimizerConfig(schedule="cosine").factor(0.5) == 0.5
+    assert json.loads(json.dumps(config.to_config())) == {
+        "optimizer": "torch.optim.sgd.SGD(momentum=0.9)",
+        "learning_rate": "None",
+        "weight_decay": "None",
+        "clip_norm": "1.0",
+        "schedule": "textrnn.training.schedules.cosine(warm_up=0.1)",
+        "precision": "auto",
+    }
+    assert pickle.loads(pickle.dumps(config)).to_config() == config.to_config()
+    own = OptimizerConfig(optimizer=lambda groups: torch.optim.SGD(groups)).to_config()
+    assert own["optimizer"].endswith("in_every_process.<locals>.<lambda>")
 
 
 @pytest.fixture(params=[RNNModel, GRUModel, LSTMModel])
 def model(request):
     """A recurrent model of two layers."""
     return request.param(5, embedding_dim=3, hidden_size=4, num_layers=2)
+
+
+def copy_of(model):
+    """Return an equal model with tensors of its own."""
+    twin = type(model)(**model.config)
+    twin.load_state_dict(model.state_dict())
+    return twin
+
+
+def step_both(*pairs):
+    """Take three steps with each model and its optimiser."""
+    for _ in range(3):
+        for model, optimizer in pairs:
+            optimizer.zero_grad()
+            model(torch.tensor([[0, 1, 2, 3]]))[0].square().sum().backward()
+            optimizer.step()
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
@@ -126,20 +170,30 @@ def test_every_parameter_is_optimised_once(model, optimizer):
     assert found == sorted(id(p) for p in model.parameters())
 
 
-@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.01), ("adam", 0.0), ("sgd", 0.0)])
+@pytest.mark.parametrize(
+    ("optimizer", "decay"),
+    [
+        ("adamw", 0.01),
+        ("adam", 0.0),
+        ("sgd", 0.0),
+        (torch.optim.AdamW, 0.01),
+        (torch.optim.RMSprop, 0.0),
+        (partial(torch.optim.AdamW, weight_decay=0.25), 0.25),
+    ],
+)
 def test_decay_by_default(model, optimizer, decay):
-    """AdamW's is decoupled from the gradient and on; where it is a part of it, there is none."""
+    """Matrices have the optimiser's own default, biases none."""
     groups = make_optimizer(model, OptimizerConfig(optimizer=optimizer)).param_groups
     assert {group["weight_decay"] for group in groups} == {0.0, decay}
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.RMSprop, torch.optim.Adafactor])
 def test_only_matrices_decay(model, optimizer):
     """Embeddings and weights are pulled towards zero, biases are not."""
-    settings = OptimizerConfig(optimizer=optimizer, weight_decay=0.125)
+    config = OptimizerConfig(optimizer=optimizer, weight_decay=0.125)
     decays = {
         id(p): group["weight_decay"]
-        for group in make_optimizer(model, settings).param_groups
+        for group in make_optimizer(model, config).param_groups
         for p in group["params"]
     }
     for name, p in model.named_parameters():
@@ -157,6 +211,51 @@ def test_each_layer_group_has_its_rate(model):
     assert found == {name: {rate} for name, rate in spec.items()}
 
 
+OWN = {
+    "class": torch.optim.RMSprop,
+    "partial": partial(torch.optim.SGD, momentum=0.5, nesterov=True),
+    "function": lambda groups: torch.optim.Adam(groups, betas=(0.5, 0.75)),
+}
+
+
+@pytest.mark.parametrize("make", OWN.values(), ids=OWN)
+def test_an_optimiser_of_your_own_steps_as_torch_s(model, make):
+    """Three steps are those of the optimiser that it makes of all parameters at once."""
+    twin = copy_of(model)
+    ours = make_optimizer(model, OptimizerConfig(optimizer=make, learning_rate=0.01))
+    reference = make([{"params": list(twin.parameters()), "lr": 0.01}])
+    assert type(ours) is type(reference)
+    step_both((model, ours), (twin, reference))
+    assert_close(model.state_dict(), twin.state_dict())
+
+
+def test_an_optimiser_without_weight_decay(model):
+    """Rprop has none: its groups get no such entry, and asking for one is an error."""
+    config = OptimizerConfig(optimizer=torch.optim.Rprop, weight_decay=0)
+    groups = make_optimizer(model, config).param_groups
+    assert not any("weight_decay" in group for group in groups)
+    with pytest.raises(ValueError, match=r"`weight_decay` must be None or 0 for Rprop.*: 0.1"):
+        make_optimizer(model, OptimizerConfig(optimizer=torch.optim.Rprop, weight_decay=0.1))
+
+
+@pytest.mark.parametrize(
+    ("make", "received"),
+    [
+        (lambda groups: None, "None"),
+        (lambda groups: groups, "\\[{'params'"),
+        (
+            lambda groups: torch.optim.SGD([p for g in groups for p in g["params"]]),
+            "SGD with other parameter groups",
+        ),
+        (lambda groups: torch.optim.SGD(groups[1:]), "SGD with other parameter groups"),
+    ],
+)
+def test_a_function_that_makes_no_such_optimiser_is_refused(model, make, received):
+    """Every layer group must be in it, with its name and peak."""
+    with pytest.raises(TypeError, match=f"parameter groups it is called with.*{received}"):
+        make_optimizer(model, OptimizerConfig(optimizer=make))
+
+
 def test_rates_that_do_not_fit_the_model_are_refused(model):
     """The number of layer groups is the model's."""
     with pytest.raises(ValueError, match="4 layer groups"):
@@ -165,10 +264,10 @@ def test_rates_that_do_not_fit_the_model_are_refused(model):
 
 def test_a_step_of_sgd_is_the_formula(model):
     """A matrix p becomes p - lr (g + decay p), a bias p - lr g, with its group's rate lr."""
-    settings = OptimizerConfig(optimizer="sgd", learning_rate=slice(0.1, 0.8), weight_decay=0.5)
-    optimizer = make_optimizer(model, settings)
+    config = OptimizerConfig(optimizer="sgd", learning_rate=slice(0.1, 0.8), weight_decay=0.5)
+    optimizer = make_optimizer(model, config)
     model(torch.tensor([[0, 1, 2, 3]]))[0].square().sum().backward()
-    rates = learning_rates(settings.learning_rate, GROUPS)
+    rates = learning_rates(config.learning_rate, GROUPS)
     expected = {
         id(p): p.detach() - rates[name] * (p.grad + (0.5 * p.detach() if p.ndim > 1 else 0))
         for name, parameters in model.layer_groups().items()
@@ -188,15 +287,9 @@ def test_a_step_of_sgd_is_the_formula(model):
 )
 def test_adam_is_torch_s(model, name, reference):
     """Three steps are those of torch's optimiser on all parameters at once."""
-    twin = type(model)(**model.config)
-    twin.load_state_dict(model.state_dict())
-    settings = OptimizerConfig(optimizer=name, learning_rate=0.01, weight_decay=0)
-    pairs = [(model, make_optimizer(model, settings)), (twin, reference(twin.parameters()))]
-    for _ in range(3):
-        for module, optimizer in pairs:
-            optimizer.zero_grad()
-            module(torch.tensor([[0, 1, 2, 3]]))[0].square().sum().backward()
-            optimizer.step()
+    twin = copy_of(model)
+    config = OptimizerConfig(optimizer=name, learning_rate=0.01, weight_decay=0)
+    step_both((model, make_optimizer(model, config)), (twin, reference(twin.parameters())))
     assert_close(model.state_dict(), twin.state_dict())
 
 

@@ -1,15 +1,20 @@
 """Each schedule is a table of numbers."""
 
 import math
+import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim import lr_scheduler
 
+from textrnn import TextGenerator
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.schedules import (
+    _INSTEAD,
     SCHEDULES,
     constant,
     cosine,
@@ -63,7 +68,19 @@ def test_schedules_equal_these_tables(schedule, table):
 @given(st.sampled_from(sorted(SCHEDULES)), st.floats(0, 1))
 def test_schedules_are_factors(name, progress):
     """At any time of training a schedule's factor is in [0, 1]."""
-    assert 0 <= OptimizerConfig(schedule=name).factor(progress) <= 1
+    assert 0 <= SCHEDULES[name](progress) <= 1
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_step_costs_two_calls_at_most(name):
+    """A constant argument is not checked again at every step."""
+    calls = []
+    sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
+    try:
+        SCHEDULES[name](0.375)
+    finally:
+        sys.setprofile(None)
+    assert 1 <= len(calls) <= 2
 
 
 def test_one_cycle_is_torch_s():
@@ -71,7 +88,7 @@ def test_one_cycle_is_torch_s():
     steps = 101
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     # torch's warm-up ends at step pct_start * steps - 1, ours at a quarter of the last step
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+    scheduler = lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=1.0,
         total_steps=steps,
@@ -92,7 +109,7 @@ def test_one_cycle_is_torch_s():
 def test_restarts_are_torch_s():
     """It is CosineAnnealingWarmRestarts, with falls of 4, 8 and 16 steps, for each of 28."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=4, T_mult=2)
+    scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=4, T_mult=2)
     expected = []
     for _ in range(28):
         expected += scheduler.get_last_lr()
@@ -107,14 +124,58 @@ def test_restarts_are_torch_s():
     [
         (partial(cosine, warm_up=1.0), ValueError, r"`warm_up` must be a number in \[0, 1\)"),
         (partial(one_cycle, warm_up=-0.1), ValueError, "`warm_up`.*Received: -0.1"),
+        (partial(constant, warm_up=math.nan), ValueError, "`warm_up`.*Received: nan"),
         (partial(cosine_restarts, cycles=0), ValueError, "`cycles` must be at least 1"),
+        (partial(cosine_restarts, cycles=2.5), TypeError, "`cycles` must be a whole number"),
         (partial(cosine_restarts, cycle_mult=0.5), ValueError, "`cycle_mult`.*of at least 1"),
+        (partial(cosine_restarts, cycle_mult=math.inf), ValueError, "`cycle_mult`.*: inf"),
         (partial(step_decay, drops=0), ValueError, "`drops` must be at least 1"),
         (partial(step_decay, gamma=1), ValueError, r"`gamma` must be a number in \(0, 1\)"),
+        ("onecycle", ValueError, "`schedule` must be one of .*Did you mean 'one_cycle'"),
+        (0.5, ValueError, "`schedule` must be one of 'one_cycle', 'cosine'.* Received: 0.5"),
+        (lambda: 1.0, TypeError, r"a function from progress.*schedule\(0.0\) failed: .*lambda"),
+        (print, TypeError, r"must return a finite number.*Received: None from schedule\(0.0\)"),
+        (lambda p: p < 0.5, TypeError, "must return a finite number.*Received: True from"),
+        (lambda p: torch.tensor(p), TypeError, r"Received: tensor\(0.\) from"),
+        (lambda p: 0.5 - p, ValueError, r"of at least 0 .*Received: -0.5 from schedule\(1.0\)"),
+        (lambda p: math.inf if p == 0.5 else 1, ValueError, r"Received: inf from schedule\(0.5\)"),
     ],
     ids=str,
 )
-def test_arguments_out_of_range_are_refused(schedule, error, match):
-    """The message names the argument and its range."""
+def test_what_is_no_schedule_is_refused_at_the_call(schedule, error, match):
+    """The message says what a schedule is, or names the argument and its range."""
     with pytest.raises(error, match=match):
-        schedule(0.5)
+        OptimizerConfig(schedule=schedule)
+
+
+@pytest.mark.parametrize("schedule", [math.cos, lambda p: np.float64(1 - p), lambda p: 2])
+def test_a_schedule_of_your_own_may_return_any_real_number(schedule):
+    """A whole number, one of NumPy's, a factor above 1."""
+    assert OptimizerConfig(schedule=schedule).resolve_schedule() is schedule
+
+
+SGD = torch.optim.SGD([torch.zeros(1)])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "instead"),
+    [
+        (lr_scheduler.CosineAnnealingLR, 'Pass schedule="cosine". .*CosineAnnealingLR$'),
+        (partial(lr_scheduler.OneCycleLR, max_lr=0.1), 'Pass schedule="one_cycle".'),
+        (lr_scheduler.StepLR(SGD, 3), 'Pass schedule="step_decay".'),
+        (lr_scheduler.ReduceLROnPlateau, ".*the callback textrnn.ReduceLROnPlateau"),
+        (lr_scheduler.LambdaLR, "Pass a function such as lambda progress: 1 - progress"),
+    ],
+    ids=["class", "partial", "instance", "callback", "function"],
+)
+def test_a_torch_scheduler_is_refused_with_the_nearest_of_ours(scheduler, instead):
+    """It counts steps; ours know how far training is."""
+    with pytest.raises(TypeError, match=f"A torch scheduler counts steps instead. {instead}"):
+        TextGenerator().compile(schedule=scheduler)
+
+
+def test_every_name_in_the_advice_is_a_schedule_of_torch():
+    """The names are torch's, and what is advised exists."""
+    for name, instead in _INSTEAD.items():
+        assert issubclass(getattr(lr_scheduler, name), lr_scheduler.LRScheduler)
+        assert instead.split('"')[1] in SCHEDULES
