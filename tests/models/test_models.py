@@ -558,7 +558,7 @@ def test_output_dropout_is_of_the_last_layer_only(generator):
 def grown(model, extra):
     """Return the model with more symbols, each like the old symbol in ``extra``, -1 for none."""
     origins = np.array([*range(model.vocab_size), *extra])
-    return model.grow(len(origins), origins)
+    return model.extend(len(origins), origins)
 
 
 def test_a_grown_model_knows_what_it_knew(model, x):
@@ -635,7 +635,7 @@ def test_a_grown_counting_model_has_counted_the_same(smoothing):
     expected = NGramModel(7, order=3, smoothing=smoothing)
     model.count(ids)
     expected.count(new_ids[ids])
-    new = model.grow(7, np.array([0, 1, 2, 3, -1, 0, 4]))
+    new = model.extend(7, np.array([0, 1, 2, 3, -1, 0, 4]))
     assert_same_arrays(arrays_of(new), arrays_of(expected))
     for counting in (new, expected):
         counting.count(np.array([4, 5, 0, 4, 5]))
@@ -744,11 +744,11 @@ def test_counting_two_texts_merges_their_counts(lengths):
 @pytest.mark.parametrize("smoothing", ["witten_bell", None])
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_a_lower_order_is_a_model_of_that_order(ids, vocab, order, smoothing):
-    """``lower`` holds the tables that counting with the lower order gives."""
+    """``truncated`` holds the tables that counting with the lower order gives."""
     high, low = (NGramModel(len(vocab), order=n, smoothing=smoothing) for n in (4, order))
     high.count(ids)
     low.count(ids)
-    lowered = high.lower(order)
+    lowered = high.truncated(order)
     assert lowered.config == low.config
     assert_same_arrays(state_arrays(lowered), state_arrays(low))
     x = torch.from_numpy(ids[None, 100:200].astype(np.int64))
@@ -760,15 +760,15 @@ def test_counting_with_a_lower_order_leaves_the_original_alone(ids, vocab):
     model = NGramModel(len(vocab), order=3)
     model.count(ids)
     before = arrays_of(model)
-    model.lower(2).count(ids[::-1])
+    model.truncated(2).count(ids[::-1])
     assert_same_arrays(state_arrays(model), before)
 
 
 @pytest.mark.parametrize("order", [0, 5])
 def test_an_order_that_was_not_counted_is_refused(order):
-    """``lower`` takes orders from 1 to the model's own."""
+    """``truncated`` takes orders from 1 to the model's own."""
     with pytest.raises(ValueError, match="`order` must be at least 1 and at most 4"):
-        NGramModel(3, order=4).lower(order)
+        NGramModel(3, order=4).truncated(order)
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])

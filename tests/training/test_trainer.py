@@ -698,7 +698,7 @@ def test_moments_follow_a_grown_model(optimizer):
     old = trainer.learner.optimizer.state
     before = {n: old[p] for n, p in trainer.model.named_parameters()}
     origins = np.array([*range(V), 1])
-    trainer.adopt(trainer.model.grow(V + 1, origins), origins)
+    trainer.adopt(trainer.model.extend(V + 1, origins), origins)
     assert trainer.learning_rate == pytest.approx(0.002)
     for name, p in trainer.model.named_parameters():
         state = trainer.learner.optimizer.state[p]
@@ -719,7 +719,7 @@ def test_a_grown_training_goes_on_as_the_old_one_would():
     for trainer in trainers:
         trainer.fit(IDS, epochs=1, **SIZES)
     origins = np.array([*range(V), -1])
-    model = trainers[1].model.grow(V + 1, origins)
+    model = trainers[1].model.extend(V + 1, origins)
     nn.init.constant_(model.head.bias[V:].data, -30)  # so that it takes no part
     trainers[1].adopt(model, origins)
     for trainer in trainers:

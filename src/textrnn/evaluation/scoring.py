@@ -108,7 +108,7 @@ def ngram_baseline(
     """
     model = NGramModel(vocab_size, order=max_order)
     model.count(train_ids)
-    losses = {n: evaluate(model.lower(n), valid_ids)["loss"] for n in range(1, max_order + 1)}
+    losses = {n: evaluate(model.truncated(n), valid_ids)["loss"] for n in range(1, max_order + 1)}
     best = min(losses, key=losses.__getitem__)
     return best, losses[best]
 

@@ -2,14 +2,15 @@
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.errors import CorruptModelError
-from textrnn.models.base import LanguageModel
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def state_arrays(model: nn.Module) -> dict[str, NDArray[Any]]:
@@ -17,9 +18,7 @@ def state_arrays(model: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
-def from_arrays(
-    cls: type[LanguageModel], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
-) -> LanguageModel:
+def from_arrays(cls: type[M], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> M:
     """Build a model from its class, its config and its tensors, as ``load`` does.
 
     Raises:
@@ -28,8 +27,8 @@ def from_arrays(
     """
     try:
         with torch.device("meta"):
-            model = cls(**config)
-    except Exception as error:  # a class of a user's own may raise any
+            shapes = cls(**config)
+    except Exception as error:  # a class that is not ours may raise any
         reason = (str(error) or type(error).__name__).splitlines()[0]
         # reprlib, because a value may be too deep or too long to be written out
         values = ", ".join(f"{name!r}: {reprlib.repr(value)}" for name, value in config.items())
@@ -37,19 +36,45 @@ def from_arrays(
             f"{cls.__name__} cannot be built with the file's config ({reason:.200}). "
             f"Received: {{{values:.200}}}"
         ) from error
-    load_arrays(model, tensors)
-    return model
+    incoming = _checked(shapes, tensors)
+    return with_tensors(shapes, config, incoming)
 
 
 def load_arrays(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Put arrays in the place of a module's parameters and buffers.
 
-    Everything is compared before anything is changed. The module may be on the meta device.
-    A buffer that is empty in the module is a table of any length.
+    Everything is compared before anything is changed. A buffer that is empty in the module is a
+    table of any length.
 
     Raises:
         CorruptModelError: a name, a shape or a dtype differs from what the module has.
     """
+    _assign(model, _checked(model, tensors))
+
+
+def with_tensors(shapes: M, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> M:
+    """Return a model that has these tensors.
+
+    Args:
+        shapes: a model on the meta device, which becomes the result where the state dict holds
+            every tensor of it. Otherwise, as with a mask that is no buffer, one is built in
+            full, without drawing from torch's global generator.
+        config: what ``shapes`` was built with.
+        tensors: its whole state dict.
+    """
+    model = shapes
+    named = {n for n, _ in model.named_parameters(remove_duplicate=False)}
+    named |= {n for n, _ in model.named_buffers(remove_duplicate=False)}
+    attributes = (value for module in model.modules() for value in vars(module).values())
+    if named != tensors.keys() or any(isinstance(value, torch.Tensor) for value in attributes):
+        with torch.random.fork_rng(devices=[]):
+            model = type(shapes)(**config)
+    _assign(model, tensors)
+    return model
+
+
+def _checked(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    """Return arrays as the tensors of a module's state dict, or raise ``CorruptModelError``."""
     expected = model.state_dict()
     if odd := sorted(expected.keys() ^ tensors.keys()):
         side = "is missing in" if odd[0] in expected else "does not belong in"
@@ -71,9 +96,26 @@ def load_arrays(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> None:
                 f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
                 f"be used. Received: shape {shape}"
             )
-    for module in model.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.numel() == 0:
-                prefix = next(p for p, m in model.named_modules() if m is module)
-                setattr(module, name, torch.empty_like(incoming[f"{prefix}.{name}"]))
-    model.load_state_dict(incoming, assign=True)
+    return incoming
+
+
+def _assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put tensors in the place of a module's own; what was shared stays shared.
+
+    ``load_state_dict(assign=True)`` takes apart what is shared, and a time that is quadratic in
+    the number of modules.
+    """
+    placed: dict[int, torch.Tensor] = {}
+    for prefix, module in model.named_modules():
+        own = [
+            *module.named_parameters(recurse=False, remove_duplicate=False),
+            *module.named_buffers(recurse=False, remove_duplicate=False),
+        ]
+        for name, old in own:
+            new = tensors.get(f"{prefix}.{name}" if prefix else name)
+            if new is None:  # a buffer that the state dict leaves out
+                continue
+            if isinstance(old, nn.Parameter):
+                new = nn.Parameter(new, requires_grad=old.requires_grad)
+            setattr(module, name, placed.setdefault(id(old), new))
+    model.load_state_dict({}, strict=False)  # runs the modules' hooks for after loading

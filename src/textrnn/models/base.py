@@ -13,10 +13,12 @@
 
 So batching, truncated back-propagation through time, evaluation and sampling are each written
 once. Nothing is kept on the module between two calls: there is no state to reset.
+``models/contract.py`` checks a class against all of this.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.checks import check_int, plain
+from textrnn.models.arrays import with_tensors
 
 State = Any
 """None, a tensor, or tuples of states."""
@@ -37,12 +40,12 @@ class LanguageModel(nn.Module, ABC):
     it was built with to this class.
 
     Args:
-        **config: those arguments, things that JSON can hold, ``vocab_size`` among them.
+        **config: those arguments, values that JSON can hold, ``vocab_size`` among them.
 
     Attributes:
         config: a dict of them, as plain Python values; ``type(model)(**model.config)`` builds an
             equal model, with other weights.
-        vocab_size: V, the number of symbols.
+        vocab_size: V, the number of tokens in the vocabulary.
 
     >>> class Bigram(LanguageModel):
     ...     def __init__(self, vocab_size):
@@ -70,50 +73,141 @@ class LanguageModel(nn.Module, ABC):
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Name the model's parts from input to output, every parameter in exactly one."""
 
-    def grow(self, vocab_size: int, origins: NDArray[np.int64]) -> "LanguageModel":
-        """Return a model of this kind for a larger vocabulary, which goes on where this one is.
+    @property
+    def learns_by_gradient(self) -> bool:
+        """Whether there are parameters; without any, ``count`` is all the training there is."""
+        return next(self.parameters(), None) is not None
+
+    def count(self, ids: NDArray[Any]) -> None:
+        """Learn what is learnt by counting, once, before the training loop; nothing by default.
 
         Args:
-            vocab_size: V', the new number of symbols.
-            origins: (V',) for each new symbol the old symbol whose weights it starts with, or
-                -1 for the mean over the old symbols.
+            ids: (N,) integers in [0, V), the text in training.
         """
+
+    def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "LanguageModel":
+        """Return a model for a larger vocabulary that knows what this one knows.
+
+        Every part that is a ``LanguageModel`` of the same vocabulary extends itself. Of any
+        other tensor, the axes whose length depends on the vocabulary get new entries.
+
+        Args:
+            vocab_size: V', the new number of tokens.
+            init_from: (V',) int64; for each token the old one whose weights it starts with, or
+                -1 for the mean over the old ones.
+
+        Raises:
+            ValueError: a tensor has no entry for a new token: it holds integers, which have no
+                mean, or an axis grows to something other than V'.
+
+        >>> from textrnn import LSTMModel
+        >>> model = LSTMModel(3, embedding_dim=2, hidden_size=4)
+        >>> larger = model.extend(4, np.array([0, 1, 2, -1]))  # the last token is new
+        >>> torch.equal(larger.embedding.weight[:3], model.embedding.weight)
+        True
+        """
+        config = {**self.config, "vocab_size": vocab_size}
         with torch.device("meta"):
-            model = type(self)(**{**self.config, "vocab_size": vocab_size})
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+            shapes = type(self)(**config)
+        tensors: dict[str, torch.Tensor] = {}
+        for prefix, part in _language_models_in(self):
+            if part.vocab_size == self.vocab_size:
+                extended = part.extend(vocab_size, init_from).state_dict()
+                tensors |= {f"{prefix}.{name}": tensor for name, tensor in extended.items()}
         old = self.state_dict()
-        model.load_state_dict(
-            {name: grow_tensor(old[name], shape, origins) for name, shape in shapes.items()},
-            assign=True,
-        )
+        for name, tensor in shapes.state_dict().items():
+            if name not in tensors:
+                tensors[name] = extend_tensor(old[name], tensor.shape, init_from, name)
+        model = with_tensors(shapes, config, tensors)
         for new_p, old_p in zip(model.parameters(), self.parameters(), strict=True):
             new_p.requires_grad_(old_p.requires_grad)
         return model.train(self.training)
 
 
-def grow_tensor(
-    tensor: torch.Tensor, shape: Sequence[int], origins: NDArray[np.int64]
+def _language_models_in(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, LanguageModel]]:
+    """Yield the outermost language models inside a module, each with its name."""
+    for name, child in module.named_children():
+        if isinstance(child, LanguageModel):
+            yield prefix + name, child
+        else:
+            yield from _language_models_in(child, f"{prefix}{name}.")
+
+
+def extend_tensor(
+    tensor: torch.Tensor, shape: Sequence[int], init_from: NDArray[np.int64], name: str = ""
 ) -> torch.Tensor:
-    """Bring a tensor to the shape that it has for a larger vocabulary.
+    """Return a tensor in the shape that it has for a larger vocabulary.
 
-    The axes that differ are those of the symbols; ``origins`` is that of ``LanguageModel.grow``.
+    Args:
+        tensor: the old one.
+        shape: the new shape; the axes that differ are those of the vocabulary.
+        init_from: (V',) int64, as in ``LanguageModel.extend``.
+        name: of the tensor, for the error.
 
-    >>> grow_tensor(torch.tensor([[1.0], [3.0]]), (3, 1), np.array([0, 1, -1])).tolist()
+    Raises:
+        ValueError: a new entry would have to be the mean of integers, or an axis grows to
+            something other than V'.
+
+    >>> extend_tensor(torch.tensor([[1.0], [3.0]]), (3, 1), np.array([0, 1, -1])).tolist()
     [[1.0], [3.0], [2.0]]
     """
     tensor = tensor.detach()
-    index = torch.from_numpy(origins).to(tensor.device)
-    for axis, (old, new) in enumerate(zip(tensor.shape, shape, strict=True)):
-        if old != new:
+    index = torch.from_numpy(init_from).to(tensor.device)
+    known = index >= 0
+    if len(shape) != tensor.ndim:
+        raise _cannot_extend(name, f"its shape becomes {tuple(shape)}", tensor)
+    for axis, size in enumerate(shape):
+        if tensor.shape[axis] == size:
+            continue
+        if size != len(init_from):
+            raise _cannot_extend(name, f"its axis {axis} grows to {size}", tensor)
+        rows = tensor.index_select(axis, index.clamp(min=0))
+        if tensor.is_floating_point():
             means = tensor.mean(axis, keepdim=True)
-            rows = tensor.index_select(axis, index.clamp(min=0))
-            known = (index >= 0).view([-1 if i == axis else 1 for i in range(tensor.ndim)])
-            tensor = torch.where(known, rows, means)
+            along = [-1 if i == axis else 1 for i in range(tensor.ndim)]
+            rows = torch.where(known.view(along), rows, means)
+        elif not bool(known.all()):
+            raise _cannot_extend(name, "integers have no mean to start from", tensor)
+        tensor = rows
     return tensor.clone()
 
 
+def _cannot_extend(name: str, reason: str, tensor: torch.Tensor) -> ValueError:
+    return ValueError(
+        f"The tensor {name!r} has no entries for new tokens: {reason}. Give the model's class an "
+        "`extend(vocab_size, init_from)` of its own, or train a new model on both texts. "
+        f"Received: {tensor.dtype}, shape {tuple(tensor.shape)}"
+    )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout and gradients off; afterwards every part is in the mode it was in.
+
+    >>> model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5).eval())
+    >>> with evaluating(model):
+    ...     print([part.training for part in model])
+    [False, False]
+    >>> [part.training for part in model]
+    [True, False]
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's parameters are; the CPU for one without any."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def detach(state: State) -> State:
-    """Cut a state off from the graph that made it, so that gradients stop there.
+    """Return a state cut off from the graph that made it, so that gradients stop there.
 
     >>> detach((torch.ones(1, requires_grad=True) * 2, None))
     (tensor([2.]), None)

@@ -82,18 +82,18 @@ class NGramModel(LanguageModel):
             parents, moved = table.add(k, parents, moved, ids, self.vocab_size)  # type: ignore[operator]
         _remake_stepper(self)
 
-    def grow(self, vocab_size: int, origins: NDArray[np.int64]) -> "NGramModel":
+    def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "NGramModel":
         """Return a model for a larger vocabulary with the same counts.
 
-        What a new symbol is like plays no part: it was not counted yet.
+        What a new token is like plays no part: it was not counted yet.
 
         Args:
-            vocab_size: V', the new number of symbols.
-            origins: (V',) the old id of each symbol; known ones keep their order, and the first
-                one that has an origin is the symbol itself.
+            vocab_size: V', the new number of tokens.
+            init_from: (V',) the old id of each token; known ones keep their order, and the first
+                entry that names an old id is that token itself.
         """
         model = NGramModel(**{**self.config, "vocab_size": vocab_size})
-        new_ids = np.array([np.flatnonzero(origins == i)[0] for i in range(self.vocab_size)])
+        new_ids = np.array([np.flatnonzero(init_from == i)[0] for i in range(self.vocab_size)])
         for k, (new, old) in enumerate(zip(model.levels, self.levels, strict=True)):
             table = {name: tensor.cpu().numpy() for name, tensor in old.named_buffers()}
             parent, token = np.divmod(table["contexts"], self.vocab_size)
@@ -105,7 +105,7 @@ class NGramModel(LanguageModel):
         _remake_stepper(model)
         return model
 
-    def lower(self, order: int) -> "NGramModel":
+    def truncated(self, order: int) -> "NGramModel":
         """Return the model of a lower order that these counts hold, without counting again."""
         check_int("order", order, 1, self.config["order"])
         model = NGramModel(self.vocab_size, order=order, smoothing=self.config["smoothing"])

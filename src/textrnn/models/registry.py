@@ -1,7 +1,8 @@
-"""The model families, and the table of their names."""
+"""The families of models: one table, which every list of their names reads."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,77 +11,156 @@ from textrnn.checks import check_choice, check_keywords
 from textrnn.generation.steppers import STEPPERS, Stepper
 from textrnn.generation.steppers.recurrent import RecurrentStepper
 from textrnn.models.arrays import state_arrays
-from textrnn.models.base import LanguageModel
+from textrnn.models.base import LanguageModel, device_of
 from textrnn.models.denormals import flush_denormals
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
 from textrnn.models.torch_steppers import DeviceStepper, ModuleStepper
 from textrnn.models.window import WindowMLPModel, WindowRNNModel
 
-MODELS: dict[str, type[LanguageModel]] = {
-    "ngram": NGramModel,
-    "window_mlp": WindowMLPModel,
-    "window_rnn": WindowRNNModel,
-    "rnn": RNNModel,
-    "gru": GRUModel,
-    "lstm": LSTMModel,
-}
-"""What ``TextGenerator(model=...)`` takes, and the kind that stands in a saved file."""
+ModelSpec = str | type[LanguageModel]
+"""A name in ``FAMILIES``, or a class."""
 
 
-def check_arguments(
-    model: str | LanguageModel, model_args: Iterable[str], beside: Iterable[str]
-) -> None:
-    """Refuse a name that is not in ``MODELS``, and arguments that its class does not take.
+@dataclass(frozen=True)
+class Family:
+    """A family of models, and what the stations need to know about it.
 
-    Args:
-        model: a name, or an instance, which takes no arguments any more.
-        model_args: the names of the arguments meant for the class.
-        beside: the names that a message gives besides the class's own.
-
-    Raises:
-        TypeError, ValueError: with the nearest right name.
+    Attributes:
+        name: what ``TextGenerator(model=...)`` takes and a saved file says. ``STEPPERS``, which
+            is there without torch, has the family's stepper under the same name.
+        model: the class.
+        sized_by_text: whether ``fit`` chooses width and dropout by the text and the time; other
+            families have defaults of their own.
     """
-    if isinstance(model, LanguageModel):
-        check_keywords("TextGenerator(model=<an instance>)", model_args, beside)
-        return
-    check_choice("model", model, MODELS)
-    _, *allowed = inspect.signature(MODELS[model]).parameters
-    check_keywords(f'TextGenerator("{model}")', model_args, [*beside, *allowed])
+
+    name: str
+    model: type[LanguageModel]
+    sized_by_text: bool = False
 
 
-def model_type_of(model: LanguageModel) -> str:
-    """Return a model's name in ``MODELS``, or its class's name if it has none there.
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        Family("ngram", NGramModel),
+        Family("window_mlp", WindowMLPModel),
+        Family("window_rnn", WindowRNNModel),
+        Family("rnn", RNNModel, sized_by_text=True),
+        Family("gru", GRUModel, sized_by_text=True),
+        Family("lstm", LSTMModel, sized_by_text=True),
+    )
+}
+"""The families, by name."""
+
+MODELS: Mapping[str, type[LanguageModel]] = {f.name: f.model for f in FAMILIES.values()}
+"""The class of each family, by name. A class that is not here is passed as it is."""
+
+
+def family_of(model: ModelSpec | LanguageModel) -> Family | None:
+    """Return the family of a name, a class or an instance; None for a class of your own.
+
+    A subclass of a family's class is not of that family: it may compute something else.
+
+    >>> family_of("gru") is family_of(GRUModel) is family_of(GRUModel(65))
+    True
+    """
+    if isinstance(model, str):
+        return FAMILIES.get(model)
+    cls = model if isinstance(model, type) else type(model)
+    return next((family for family in FAMILIES.values() if family.model is cls), None)
+
+
+def model_type_of(model: type[LanguageModel] | LanguageModel) -> str:
+    """Return the name of a model's family, or of its class if it has no family.
 
     >>> model_type_of(GRUModel(65))
     'gru'
     """
-    return next((k for k, cls in MODELS.items() if type(model) is cls), type(model).__name__)
+    family = family_of(model)
+    cls = model if isinstance(model, type) else type(model)
+    return family.name if family else cls.__name__
+
+
+def model_class(model: ModelSpec) -> type[LanguageModel]:
+    """Return the class that a name stands for; a class stands for itself.
+
+    Raises:
+        ValueError: an unknown name, with the nearest known one.
+        TypeError: neither a name nor a ``LanguageModel`` class.
+
+    >>> model_class("lstm")
+    <class 'textrnn.models.recurrent.LSTMModel'>
+    """
+    if isinstance(model, str):
+        check_choice("model", model, MODELS)
+        return MODELS[model]
+    if isinstance(model, type) and issubclass(model, LanguageModel):
+        return model
+    raise TypeError(
+        "`model` must be a name, a subclass of textrnn.LanguageModel, or an instance of one. "
+        f"Received: {model!r:.100}"
+    )
+
+
+def check_arguments(
+    model: ModelSpec | LanguageModel, model_args: Iterable[str], beside: Iterable[str]
+) -> None:
+    """Refuse what is no model, and arguments that do not fit a model's class.
+
+    Args:
+        model: a name, a class, or an instance, which takes no arguments any more.
+        model_args: the names of the arguments meant for the class.
+        beside: the names that a message gives besides the class's own.
+
+    Raises:
+        TypeError, ValueError: with the nearest right name, or with what is missing.
+    """
+    if isinstance(model, LanguageModel):
+        check_keywords("TextGenerator(model=<an instance>)", model_args, beside)
+        return
+    cls = model_class(model)
+    owner = f'TextGenerator("{model}")' if isinstance(model, str) else f"{cls.__name__}()"
+    parameters = inspect.signature(cls).parameters.values()
+    named = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+    if len(named) == len(parameters):  # no **kwargs
+        check_keywords(owner, ["vocab_size", *model_args], ["vocab_size", *beside, *named])
+    missing = [
+        name
+        for name, default in named.items()
+        if default is inspect.Parameter.empty and name not in ("vocab_size", *model_args)
+    ]
+    if missing:
+        raise TypeError(
+            f"{owner} needs the argument {missing[0]!r}: TextGenerator(..., {missing[0]}=...). "
+            f"Received: {', '.join(model_args) or 'no arguments'}"
+        )
 
 
 @flush_denormals()  # PyTorch's own threads may begin here
 def build(
-    kind: str, vocab_size: int, model_args: dict[str, Any], seed: int | None
+    model: ModelSpec, vocab_size: int, model_args: Mapping[str, Any], seed: int | None = None
 ) -> LanguageModel:
-    """Make a new model whose initial weights depend on nothing but the seed.
+    """Return a new model whose initial weights depend on nothing but the seed.
 
     Args:
-        kind: a name in ``MODELS``.
+        model: a name in ``MODELS``, or a class.
         vocab_size: V.
         model_args: further arguments of the class.
         seed: of the initial weights; None: others every time. torch's global generator is left
             alone.
     """
-    cls: Any = MODELS[kind]
-    if cls is NGramModel:
-        return NGramModel(vocab_size, **model_args)
+    cls: Any = model_class(model)
     generator = torch.Generator()
     generator.manual_seed(generator.seed() if seed is None else seed)
+    if family_of(model) is None or not hasattr(cls, "reset_parameters"):
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(generator.get_state())
+            built: LanguageModel = cls(vocab_size=vocab_size, **model_args)
+        return built
     with torch.device("meta"):  # takes no memory, and no random numbers
-        model: Any = cls(vocab_size, **model_args)
-    model = model.to_empty(device="cpu")
-    model.reset_parameters(generator)
-    built: LanguageModel = model
+        built = cls(vocab_size, **model_args)
+    built = built.to_empty(device="cpu")
+    built.reset_parameters(generator)  # type: ignore[operator]
     return built
 
 
@@ -89,13 +169,11 @@ def make_stepper(model: LanguageModel) -> Stepper | DeviceStepper | ModuleSteppe
 
     A recurrent model on CUDA writes many texts there.
     """
-    if isinstance(model, NGramModel):
-        return model.stepper
-    kind = model_type_of(model)
-    if kind not in STEPPERS:
+    family = family_of(model)
+    if family is None:
         return ModuleStepper(model)
-    stepper = STEPPERS[kind](model.config, state_arrays(model))
-    device = next(model.parameters()).device
-    if isinstance(stepper, RecurrentStepper) and device.type == "cuda":
-        return DeviceStepper(stepper, device)
+    own: Stepper | None = getattr(model, "stepper", None)  # a counting model scores with it
+    stepper = own or STEPPERS[family.name](model.config, state_arrays(model))
+    if isinstance(stepper, RecurrentStepper) and device_of(model).type == "cuda":
+        return DeviceStepper(stepper, device_of(model))
     return stepper

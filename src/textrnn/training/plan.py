@@ -64,7 +64,7 @@ def make_plan(
             chosen = {name: begun.get(name, x) for name, x in chosen.items()} | model_args
         model = build(kind, v, chosen, seed)
     elif vocab is not None and len(vocab) < v:
-        model = model.grow(v, corpus.vocab.init_from(vocab))
+        model = model.extend(v, corpus.vocab.init_from(vocab))
     if model.vocab_size != v:
         expected = f"vocab_size must be the text's number of symbols, {v}. Received"
         raise ValueError(f"{expected}: a model with vocab_size={model.vocab_size}")

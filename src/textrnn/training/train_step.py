@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.checks import check_number
-from textrnn.models.base import LanguageModel, State, detach, grow_tensor
+from textrnn.models.base import LanguageModel, State, detach, extend_tensor
 from textrnn.models.denormals import flush_denormals
 from textrnn.models.layers import Dropout
 from textrnn.models.registry import MODELS, model_type_of
@@ -123,7 +123,7 @@ class TrainStep:
         return loss.detach(), state
 
     def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
-        """Go on with what ``self.model.grow(len(origins), origins)`` gave.
+        """Go on with what ``self.model.extend(len(origins), origins)`` gave.
 
         The optimiser keeps its moments; those of new symbols come from where their weights do.
         """
@@ -133,7 +133,7 @@ class TrainStep:
             new["peak"] = group["peak"]
         for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
             self.optimizer.state[p] = {
-                name: grow_tensor(value, p.shape, origins) if value.ndim else value
+                name: extend_tensor(value, p.shape, origins) if value.ndim else value
                 for name, value in before.state.get(old_p, {}).items()
             }
 

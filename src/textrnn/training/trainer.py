@@ -86,7 +86,7 @@ class Trainer:
             self.learner.learning_rate = value
 
     def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
-        """Go on with what ``self.model.grow(len(origins), origins)`` gave."""
+        """Go on with what ``self.model.extend(len(origins), origins)`` gave."""
         self.model = model
         if self.learner:
             self.learner.adopt(model, origins)
