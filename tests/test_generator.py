@@ -164,7 +164,7 @@ def test_callbacks_do_not_disturb_training(text):
     def look(batch, logs):
         disturbed.evaluate("one two")
         disturbed.generate("one", 5)
-        disturbed.score("one two")
+        disturbed.surprisals("one two")
         torch.rand(3)
 
     callbacks = [
@@ -280,7 +280,7 @@ def test_score_is_evaluate_token_by_token(family, text, level):
     """The surprisals are those that ``evaluate`` averages, after a line break."""
     gen = make(family, level=level)
     gen.fit(text, **{**FIT, "batch_size": 2, "seq_len": 16})
-    scored = gen.score("twenty one\nthirty")
+    scored = gen.surprisals("twenty one\nthirty")
     tokens, surprisals = zip(*scored, strict=True)
     if level == "char":
         assert "".join(tokens) == "twenty one\nthirty"
@@ -296,7 +296,7 @@ def test_summary_adds_up(family, text):
     """The table's parameter counts are the tensors' sizes, and its total is their sum."""
     gen = make(family)
     gen.fit(text, **FIT)
-    first, name, *rows, total = gen.summary().splitlines()
+    first, name, *rows, total = str(gen.summary()).splitlines()
     groups = gen.layer_groups
     numbers = [int(row.split()[-1].replace(",", "")) for row in rows]
     assert first == f"{gen.vocab}, on cpu"
@@ -793,7 +793,7 @@ def test_misspelt_keywords(call, message):
         lambda gen, path: gen.generate(),
         lambda gen, path: gen.stream(),
         lambda gen, path: gen.evaluate("text"),
-        lambda gen, path: gen.score("text"),
+        lambda gen, path: gen.surprisals("text"),
         lambda gen, path: gen.summary(),
         lambda gen, path: gen.layer_groups,
         lambda gen, path: gen.save(path),

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -45,17 +46,50 @@ def test_histories_are_apart():
     ("epochs", "expected"),
     [
         ([], "History(0 epochs)"),
-        ([{}], "History(1 epochs)"),
-        ([{"loss": 3}, {"loss": 2.34567, "val_loss": math.nan}], "loss=2.346, val_loss=nan)"),
+        ([{}], "History(1 epoch)"),
+        (
+            [{"loss": 3}, {"loss": 2.34567, "val_loss": math.nan, "perplexity": 9}],
+            "History(2 epochs: loss=2.346, val_loss=nan)",
+        ),
+        (
+            [{"loss": 2, "bits_per_char": 2.8, "val_bits_per_char": 3.0, "seconds": 1}],
+            "History(1 epoch: loss=2, val_bits_per_char=3)",
+        ),
+        ([{"loss": 2, "bits_per_char": 2.8}], "History(1 epoch: loss=2, bits_per_char=2.8)"),
     ],
 )
-def test_repr_has_the_last_values(epochs, expected):
-    """A history is shown as the number of its epochs and the last value of each quantity."""
+def test_repr_has_the_last_losses(epochs, expected):
+    """A history is shown as the number of its epochs and its last losses, in one line."""
     history = History()
     for epoch, logs in enumerate(epochs):
         history.append(epoch, logs)
-    assert repr(history).endswith(expected)
-    assert repr(history).startswith(f"History({len(epochs)} epochs")
+    assert repr(history) == expected
+
+
+def cells_of(history):
+    """Return the text of every cell of the table that a notebook shows, row by row."""
+    table = ElementTree.fromstring(history._repr_html_())
+    return [[cell.text or "" for cell in row] for row in table.iter("tr")]
+
+
+def test_a_notebook_shows_the_last_ten_epochs():
+    """Loss, validation loss, bits per character and seconds, where they were measured."""
+    history = History()
+    for epoch in range(3, 15):
+        logs = {"loss": 1 / 3, "bits_per_char": 2.0, "seconds": 7, "gradient_norm": 0.5}
+        history.append(epoch, logs | ({"val_loss": epoch / 8} if epoch == 14 else {}))
+    header, *rows = cells_of(history)
+    assert [name.split(" (")[0] for name in header] == [
+        "epoch", "loss", "val_loss", "bits per character", "seconds",
+    ]  # fmt: skip
+    assert [row[0] for row in rows] == [str(epoch) for epoch in range(6, 16)]
+    assert rows[0] == ["6", "0.3333", "", "2.000", "7.0"]
+    assert rows[-1] == ["15", "0.3333", "1.7500", "2.000", "7.0"]
+
+
+def test_a_notebook_shows_a_history_without_epochs():
+    """As a table without rows."""
+    assert cells_of(History()) == [["epoch"]]
 
 
 @pytest.mark.parametrize("stopped_by", [None, "interrupt", "callback"])
@@ -81,14 +115,18 @@ def test_plot_draws_both_losses(history):
         "validation": [[4.0, 2.4], [5.0, 2.3], [6.0, 2.35]],
     }
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss (nats per token)")
+    assert ax.get_title() == "lowest validation loss: 2.3000 in epoch 5"
     assert [label.get_text() for label in ax.get_legend().get_texts()] == ["training", "validation"]
 
 
-def test_plot_without_validation():
-    """Where there was no validation there is one line."""
+@pytest.mark.parametrize("unmeasured", [{}, {"val_loss": math.nan}])
+def test_plot_without_validation(unmeasured):
+    """Where no epoch has a validation loss, the title names none."""
     history = History()
-    history.append(0, {"loss": 2.5, "seconds": 1.0})
-    (line,) = history.plot(Figure().subplots()).lines
+    history.append(0, {"loss": 2.5, "seconds": 1.0, **unmeasured})
+    ax = history.plot(Figure().subplots())
+    line = ax.lines[0]
+    assert ax.get_title() == ""
     assert line.get_xydata().tolist() == [[1.0, 2.5]]
 
 

@@ -1,6 +1,8 @@
-"""What training measured, epoch by epoch."""
+"""The history of a training: what was measured in each epoch."""
 
+import html
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textrnn.checks import plain
@@ -8,22 +10,29 @@ from textrnn.checks import plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Param = int | float | str | bool | None
+"""A setting of ``fit``, as ``History.params`` holds it."""
+
+_SHOWN = 10  # the number of epochs in a notebook's table
+
 
 class History:
-    """Holds what ``fit`` measured: one value an epoch of each quantity, as in Keras.
+    """Holds what ``fit`` measured: for each quantity one value per epoch, as in Keras.
+
+    ``print`` shows a line, a notebook a table of the last epochs.
 
     Attributes:
         history: name to list of values. ``loss`` and ``val_loss`` are nats per token,
             ``bits_per_char`` and ``perplexity`` derive from them, ``gradient_norm`` is the mean
             norm of the gradients before clipping, ``learning_rate`` the rate of the epoch's last
-            step (of the last layer group), ``seconds`` the wall time of the epoch, validation
+            step (in the last layer group), ``seconds`` the wall time of the epoch, validation
             included.
         epoch: the numbers of the epochs, from 0.
-        params: with what ``TextGenerator.fit`` trained, chosen or given: ``epochs``, ``minutes``,
-            ``seed``, ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision``
-            of the products, and ``speed``: the tokens a second that an LSTM of 256 was measured
-            to read on this machine, from which sizes were chosen for a time (0 where there was
-            no need).
+        params: the settings ``fit`` used, given or chosen: ``epochs``, ``minutes``, ``seed``,
+            ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision`` (of matrix
+            products) and ``speed``: the tokens per second that an LSTM of width 256 was measured
+            to read on this machine, from which sizes were chosen for ``minutes`` (0 if not
+            measured).
         stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C),
             ``"terminate"`` (SIGTERM) or ``"callback"`` (something set ``stop_training``).
 
@@ -32,12 +41,14 @@ class History:
     >>> history.append(1, {"loss": 2.1, "val_loss": 2.2})
     >>> history.history
     {'loss': [2.5, 2.1], 'val_loss': [2.4, 2.2]}
+    >>> history
+    History(2 epochs: loss=2.1, val_loss=2.2)
     """
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
-        self.params: dict[str, Any] = {}
+        self.params: dict[str, Param] = {}
         self.stopped_by: str | None = None
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
@@ -50,11 +61,42 @@ class History:
         return len(self.epoch)
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
-        return f"History({len(self)} epochs{': ' + last if last else ''})"
+        names = [name for name in ("loss", "val_loss", self._bits) if name in self.history]
+        last = ", ".join(f"{name}={self.history[name][-1]:.4g}" for name in names)
+        epochs = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"
+        return f"History({epochs}{': ' + last if last else ''})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the last epochs as HTML, for Jupyter."""
+        columns = {
+            "loss": ("loss (nats per token)", ".4f"),
+            "val_loss": ("val_loss (nats per token)", ".4f"),
+            self._bits: ("bits per character", ".3f"),
+            "seconds": ("seconds", ".1f"),
+        }
+        present = {name: columns[name] for name in columns if self.history.get(name)}
+        titles = ["epoch", *(title for title, _ in present.values())]
+        rows = [
+            [
+                str(self.epoch[i] + 1),
+                *(self._cell(name, i, spec) for name, (_, spec) in present.items()),
+            ]
+            for i in range(-min(len(self), _SHOWN), 0)
+        ]
+        return html_table(repr(self), titles, rows)
+
+    def _cell(self, name: str, i: int, spec: str) -> str:
+        """Return a quantity i epochs before the end as text; empty if it was not measured."""
+        values = self.history[name]
+        return format(values[i], spec) if len(values) >= -i else ""
+
+    @property
+    def _bits(self) -> str:
+        """The bits per character to show: those of the validation text if there are any."""
+        return "val_bits_per_char" if "val_bits_per_char" in self.history else "bits_per_char"
 
     def to_config(self) -> dict[str, Any]:
-        """Return the history as plain lists, for a JSON file, which has no word for NaN."""
+        """Return the history as plain values for a JSON file, NaN and infinities as strings."""
         history = {
             name: [value if math.isfinite(value) else str(value) for value in values]
             for name, values in self.history.items()
@@ -64,7 +106,7 @@ class History:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "History":
-        """Rebuild a history from what ``to_config`` gave."""
+        """Return the history that ``to_config`` described."""
         history = cls()
         history.history = {str(k): [float(v) for v in vs] for k, vs in config["history"].items()}
         history.epoch = [int(epoch) for epoch in config["epoch"]]
@@ -76,10 +118,11 @@ class History:
         """Draw training and validation loss over the epochs.
 
         Args:
-            ax: where to draw; a new figure if None.
+            ax: the matplotlib axes to draw in; a new figure if None.
 
         Returns:
-            The matplotlib axes, to label or save: ``ax.figure.savefig("loss.png")``.
+            The axes, to label or save: ``ax.figure.savefig("loss.png")``. The title names the
+            epoch with the lowest validation loss.
 
         Raises:
             ImportError: matplotlib is missing; ``pip install "textrnn[plot]"``.
@@ -87,9 +130,9 @@ class History:
         ax = ax or new_axes()
         for name, label in (("loss", "training"), ("val_loss", "validation")):
             if values := self.history.get(name):
-                ax.plot(
-                    [e + 1 for e in self.epoch[-len(values) :]], values, marker=".", label=label
-                )
+                epochs = [epoch + 1 for epoch in self.epoch[-len(values) :]]
+                ax.plot(epochs, values, marker=".", label=label)
+        ax.set_title(self._best())
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss (nats per token)")
         ax.locator_params(axis="x", integer=True)
@@ -97,9 +140,31 @@ class History:
             ax.legend()
         return ax
 
+    def _best(self) -> str:
+        """Return which epoch had the lowest validation loss, in words; empty without any."""
+        values = self.history.get("val_loss", [])
+        epochs = self.epoch[len(self) - len(values) :]
+        finite = [(v, e + 1) for v, e in zip(values, epochs, strict=True) if math.isfinite(v)]
+        if not finite:
+            return ""
+        value, epoch = min(finite)
+        return f"lowest validation loss: {value:.4f} in epoch {epoch}"
+
+
+def html_table(caption: str, header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as HTML, everything in it escaped.
+
+    >>> html_table("n < 2", ["n"], [[1]])
+    '<table><caption>n &lt; 2</caption><tr><th>n</th></tr><tr><td>1</td></tr></table>'
+    """
+    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
+    body = ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows]
+    lines = "".join(f"<tr>{line}</tr>" for line in [head, *body])
+    return f"<table><caption>{html.escape(caption)}</caption>{lines}</table>"
+
 
 def new_axes() -> "Axes":
-    """Return the axes of a new figure, or say how to get matplotlib."""
+    """Return the axes of a new figure, or raise ``ImportError`` if matplotlib is missing."""
     try:
         from matplotlib import pyplot
     except ImportError:

@@ -99,9 +99,9 @@ def during_fit(gen, action):
         lambda gen: gen.evaluate(TEXT[:99]),
         lambda gen: gen.save("nowhere"),
         lambda gen: gen.lr_find(TEXT),
-        lambda gen: gen.score("one"),
+        lambda gen: gen.surprisals("one"),
     ],
-    ids=["generate", "stream", "evaluate", "save", "lr_find", "score"],
+    ids=["generate", "stream", "evaluate", "save", "lr_find", "surprisals"],
 )
 def test_73_using_a_generator_that_another_thread_trains(call):
     """An error that says what to do, and a training that ends as it would have."""

@@ -181,7 +181,7 @@ def meddle(gen):
     gen.generate("", 20)
     "".join(gen.stream("", 5, seed=1))
     gen.evaluate(TEXT[:300])
-    gen.score("one two")
+    gen.surprisals("one two")
     gen.lr_find(TEXT, steps=3)
     gen.embeddings(2)
     gen.summary()

@@ -16,9 +16,9 @@ from torch.testing import assert_close
 
 from textrnn.errors import CorruptModelError
 from textrnn.generation.steppers import STEPPERS
-from textrnn.models import GRUModel, LSTMModel, NGramModel, RNNModel
+from textrnn.models import GRUModel, LSTMModel, NGramModel
 from textrnn.models.arrays import from_arrays, load_arrays, state_arrays
-from textrnn.models.base import LanguageModel, describe, detach
+from textrnn.models.base import LanguageModel, detach
 from textrnn.models.layers import Dropout
 from textrnn.models.registry import MODELS, build, make_stepper, model_type_of
 from textrnn.models.torch_steppers import ModuleStepper
@@ -804,7 +804,7 @@ def test_ngrams_look_no_further_back_than_their_order(ids, vocab):
     assert not torch.equal(model(one)[0][:, -1], model(other)[0][:, -1])
 
 
-# What is done with any model: detach, restore, rebuild, describe, model_type_of, build
+# What is done with any model: detach, restore, rebuild, model_type_of, build
 
 
 def test_detach_cuts_every_tensor_from_its_graph():
@@ -926,23 +926,6 @@ def test_a_config_that_the_tensors_contradict_is_refused(kind, change):
     model = build(kind, 9, {"order": 3} if kind == "ngram" else {"hidden_size": 4}, seed=0)
     with pytest.raises(CorruptModelError, match="The tensor '"):
         from_arrays(type(model), model.config | change, state_arrays(model))
-
-
-def test_a_description_lists_every_tensor_and_the_total():
-    """``describe`` is this table."""
-    assert describe(RNNModel(3, embedding_dim=2, hidden_size=40)) == "\n".join(
-        [
-            "RNNModel",
-            "embedding   embedding.weight            (3, 2)                     6",
-            "layer0      layers.0.weight_ih_l0       (40, 2)                   80",
-            "layer0      layers.0.weight_hh_l0       (40, 40)               1,600",
-            "layer0      layers.0.bias_ih_l0         (40,)                     40",
-            "layer0      layers.0.bias_hh_l0         (40,)                     40",
-            "head        head.weight                 (3, 40)                  120",
-            "head        head.bias                   (3,)                       3",
-            "total                                                          1,889",
-        ]
-    )
 
 
 def test_a_model_s_kind_is_its_name_in_the_table(model, kind):

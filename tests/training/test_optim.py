@@ -107,7 +107,6 @@ def test_learning_rates_that_do_not_fit_are_refused(spec, error, match):
         ({"learning_rate": {"head": 0}}, ValueError, "above 0. Received: 0"),
         ({"precision": "float64"}, ValueError, "`precision` must be one of"),
     ],
-    ids=str,
 )
 def test_values_out_of_range_are_refused_at_the_call(arguments, error, match):
     """A value is checked where it is given, not in the first step."""

@@ -140,7 +140,6 @@ def test_restarts_are_torch_s():
         (lambda p: 0.5 - p, ValueError, r"of at least 0 .*Received: -0.5 from schedule\(1.0\)"),
         (lambda p: math.inf if p == 0.5 else 1, ValueError, r"Received: inf from schedule\(0.5\)"),
     ],
-    ids=str,
 )
 def test_what_is_no_schedule_is_refused_at_the_call(schedule, error, match):
     """The message says what a schedule is, or names the argument and its range."""

@@ -217,14 +217,3 @@ def detach(state: State) -> State:
     if isinstance(state, torch.Tensor):
         return state.detach()
     return tuple(detach(part) for part in state)
-
-
-def describe(model: LanguageModel) -> str:
-    """Return a table of a model's layer groups: tensors, shapes, numbers of parameters."""
-    names = {id(p): name for name, p in model.named_parameters()}
-    lines = [type(model).__name__]
-    for group, parameters in model.layer_groups().items():
-        for p in parameters:
-            lines.append(f"{group:<12}{names[id(p)]:<28}{tuple(p.shape)!s:<16}{p.numel():>12,}")
-    total = sum(p.numel() for p in model.parameters())
-    return "\n".join([*lines, f"{'total':<56}{total:>12,}"])
