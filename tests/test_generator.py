@@ -798,7 +798,7 @@ def test_misspelt_keywords(call, message):
         lambda gen, path: gen.layer_groups,
         lambda gen, path: gen.save(path),
     ],
-    ids=["generate", "stream", "evaluate", "score", "summary", "layer_groups", "save"],
+    ids=["generate", "stream", "evaluate", "surprisals", "summary", "layer_groups", "save"],
 )
 def test_questions_before_fit(tmp_path, ask):
     """What needs a trained model says so, and writes no file."""
@@ -923,7 +923,7 @@ def test_training_text_of_one_word():
     assert (gen.vocab, gen.model) == (None, None)
 
 
-@pytest.mark.parametrize("ask", ["evaluate", "score"])
+@pytest.mark.parametrize("ask", ["evaluate", "surprisals"])
 def test_questions_about_no_text(fitted, ask):
     """An empty text cannot be evaluated or scored."""
     with pytest.raises(DataError, match="The text is empty"):

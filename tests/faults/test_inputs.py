@@ -141,7 +141,7 @@ def test_04_one_distinct_character(model):
 
 
 @pytest.mark.parametrize("text", [b"abc", bytearray(b"abc"), None, 5, [97, 98], [b"a"]], ids=str)
-@pytest.mark.parametrize("method", ["fit", "evaluate", "score", "generate", "stream", "state"])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "surprisals", "generate", "stream", "state"])
 def test_05_what_is_no_text(numbers, method, text):
     """Bytes, numbers and None are a TypeError that says what to do; so they are as prompts."""
     gen = make() if method == "fit" else numbers
@@ -340,7 +340,7 @@ def test_17_more_symbols_than_two_bytes_hold(tmp_path):
 # Prompts and lengths
 
 
-@pytest.mark.parametrize("method", ["generate", "stream", "state", "evaluate", "score"])
+@pytest.mark.parametrize("method", ["generate", "stream", "state", "evaluate", "surprisals"])
 def test_18_an_unseen_character(numbers, method):
     """It is named with its code point and its place, and what to do about it."""
     size = len(numbers.vocab)
@@ -651,7 +651,7 @@ def test_31_a_misspelt_keyword_elsewhere(call, meant):
     [
         *((name, ()) for name in ("generate", "stream", "state", "summary", "embeddings")),
         *((name, ()) for name in ("freeze", "unfreeze")),
-        *(("evaluate", ("a",)), ("score", ("a",)), ("freeze_to", (1,)), ("save", ("model",))),
+        *(("evaluate", ("a",)), ("surprisals", ("a",)), ("freeze_to", (1,)), ("save", ("model",))),
     ],
 )
 def test_32_before_fit(tmp_path, monkeypatch, method, arguments):
