@@ -204,10 +204,10 @@ def test_51_stale_temporary_files_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     names = {
-        f".textrnn.{dead.pid}.aaaa.tmp": 4000,  # dead for more than an hour
-        f".textrnn.{dead.pid}.bbbb.tmp": 10,  # perhaps not dead, in another container
-        f".textrnn.{os.getpid()}.cccc.tmp": 4000,  # running
-        f".textrnn.{os.getpid()}.dddd.tmp": 100_000,  # more than a day old
+        f".textrnn.{dead.pid}.aaaaaaaa.tmp": 4000,  # dead for more than an hour
+        f".textrnn.{dead.pid}.bbbbbbbb.tmp": 10,  # perhaps not dead, in another container
+        f".textrnn.{os.getpid()}.cccccccc.tmp": 4000,  # running
+        f".textrnn.{os.getpid()}.dddddddd.tmp": 100_000,  # more than a day old
         "notes.tmp": 100_000,
     }
     for name, age in names.items():
@@ -216,6 +216,34 @@ def test_51_stale_temporary_files_are_removed(tmp_path):
     model_file.save(tmp_path / "model", {}, {"w": np.zeros(2)})
     left = {path.name for path in tmp_path.iterdir()} - {"model"}
     assert left == {name for i, name in enumerate(names) if i in (1, 2, 4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        (".textrnn.99999999999999999999.aaaaaaaa.tmp", False),  # no process has such a number
+        (f".textrnn.{'9' * 200}.aaaaaaaa.tmp", False),
+        (".textrnn.my-notes.tmp", True),
+        (".textrnn.1.aaaaaaaa.tmp.tmp", True),
+        (".textrnn.1.notahex!.tmp", True),
+        (".textrnn.12.34.tmp", True),
+    ],
+)
+def test_51_only_our_own_temporary_files_are_removed(tmp_path, name, stays):
+    """A file that somebody else named, however oddly, neither vanishes nor ends a save."""
+    (tmp_path / name).write_text("mine")
+    os.utime(tmp_path / name, (time.time() - 200_000,) * 2)
+    model_file.save(tmp_path / "model", {}, {"w": np.zeros(2)})
+    assert (tmp_path / name).exists() == stays
+
+
+def test_51_a_planted_process_number_does_not_end_a_save(tmp_path):
+    """Younger than a day its process is asked for, and there is none with that number."""
+    planted = tmp_path / ".textrnn.99999999999999999999.aaaaaaaa.tmp"
+    planted.write_text("")
+    os.utime(planted, (time.time() - 7200,) * 2)
+    model_file.save(tmp_path / "model", {}, {"w": np.zeros(2)})
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 # 52 and 53: backups that are damaged, or of another training

@@ -7,6 +7,7 @@ rename: whatever happens, the target is the old file or the new one.
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _HOUR, _DAY = 3600, 86_400  # seconds
+_TEMPORARY = re.compile(r"\.textrnn\.([0-9]+)\.[0-9a-f]{8}\.tmp")  # its process, and chance
 
 
 @contextlib.contextmanager
@@ -29,7 +31,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))
     _clean(target.parent)
-    temporary = target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(target)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -81,18 +83,24 @@ def _clean(folder: Path) -> None:
     another machine): a file is given an hour before its process is believed to be gone.
     """
     for temporary in folder.glob(".textrnn.*.tmp"):
-        with contextlib.suppress(OSError, ValueError):
-            age = time.time() - temporary.stat().st_mtime
-            if age > _DAY or (age > _HOUR and not _runs(int(temporary.name.split(".")[2]))):
-                temporary.unlink()
+        if match := _TEMPORARY.fullmatch(temporary.name):
+            with contextlib.suppress(OSError):
+                age = time.time() - temporary.stat().st_mtime
+                if age > _DAY or (age > _HOUR and not _runs(match[1])):
+                    temporary.unlink()
 
 
-def _runs(pid: int) -> bool:
+def _temporary(target: Path) -> Path:
+    """Return the name of a file beside ``target`` that nobody else uses."""
+    return target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def _runs(pid: str) -> bool:
     if os.name != "posix":  # there, asking would end the process
         return True
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):  # no process has so large a number
         return False
     except OSError:  # it is somebody else's
         return True
