@@ -518,6 +518,7 @@ def test_60_a_full_disk_and_an_explicit_save(tmp_path):
         with pytest.raises(OSError, match="File too large") as caught:
             model_file.save(path, {"n": 2}, {"w": np.zeros(8000)})
         assert caught.value.filename == str(path)
+        assert str(caught.value).endswith(f"File too large: {str(path)!r}")
 
     on_a_small_disk(save)
     assert model_file.load(path)[0] == {"n": 1}
@@ -552,6 +553,7 @@ def test_61_a_place_that_cannot_be_written(tmp_path, where, message):
     with pytest.raises(OSError, match=message) as caught:
         gen.save(path)
     assert caught.value.filename == str(path)
+    assert "None" not in str(caught.value)
     with pytest.raises(OSError, match=r"no folder to save in|take the place of a folder"):
         run(BackupAndRestore(path))
 
@@ -603,6 +605,20 @@ def test_63_mode_umask_and_links(tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert model_file.load(tmp_path / "new")[0] == {"n": 2}
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o604
+
+
+def test_63_a_private_model_is_private_while_it_is_written(tmp_path, monkeypatch):
+    """The temporary file has the old one's mode when its first byte is written, not at the end."""
+    path, modes = tmp_path / "m", []
+    model_file.save(path, {}, {"w": np.zeros(1)})
+    path.chmod(0o600)
+
+    def look_first(file):
+        modes.extend(oct(p.stat().st_mode & 0o777) for p in tmp_path.glob(".textrnn.*.tmp"))
+
+    monkeypatch.setattr(model_file, "start_flush", look_first)
+    model_file.save(path, {}, {"w": np.zeros(1)})
+    assert modes == ["0o600"]
 
 
 def test_64_a_clock_that_jumps(whole, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ rename: whatever happens, the target is the old file or the new one.
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import secrets
@@ -33,18 +34,21 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     _clean(target.parent)
     temporary = _temporary(target)
     try:
-        with temporary.open("xb") as file:
+        # It has the old file's mode from the start, so that what is private is so meanwhile.
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        opener = functools.partial(os.open, mode=0o666 if mode is None else mode)
+        with open(temporary, "xb", opener=opener) as file:
+            if mode is not None:
+                temporary.chmod(mode)  # the umask may have taken some of it
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # the file that the user knows
+        if isinstance(error, OSError) and error.errno:  # name the file that the user knows
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     if os.name == "posix":
         folder = os.open(target.parent, os.O_RDONLY)
