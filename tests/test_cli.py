@@ -3,7 +3,9 @@
 import io
 import os
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 
@@ -157,6 +159,47 @@ def test_an_output_that_cannot_be_written_is_said_first(here, tmp_path, capsys):
     assert "epoch 1" not in err
     assert "nowhere" in err
     assert ".tmp" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["text.txt", "-o", "text.txt"], "would be saved over what it is trained from"),
+        (["text.txt", "-o", "link.txt"], "would be saved over what it is trained from"),
+        (["text.txt", "-o", "b", "--backup", "b"], "would be saved over what it is trained from"),
+        (["-", "-o", "text.txt"], "no textrnn model; move it away or choose another name"),
+        (["text.txt", "-o", "latin.txt"], "no textrnn model; move it away or choose another name"),
+        (["text.txt", "-o", "."], "This is a folder; name a file in it: ."),
+        (["text.txt", "-o", "pipe"], "a device, a pipe or a loop of links, and no file"),
+        (["text.txt", "-o", "x" * 300], "No file can have this name (File name too long)"),
+    ],
+)
+def test_an_output_that_would_destroy_something_is_refused(
+    here, tmp_path, monkeypatch, capsys, arguments, message
+):
+    """Before any work, in one line; what was there is there to the byte."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(here, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "link.txt").symlink_to("text.txt")
+    os.mkfifo(tmp_path / "pipe")
+    before = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["train", *arguments, *SMALL]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    after = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    assert after == before
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_demo_replaces_nothing_but_a_model(tmp_path, capsys):
+    """It is refused before the text is read."""
+    (tmp_path / "notes").write_text("mine")
+    assert main(["demo", "-o", str(tmp_path / "notes")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no textrnn model" in err
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 # generate, evaluate, info

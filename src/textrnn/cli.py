@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
-from textrnn.files.atomic import check_folder
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -144,9 +143,10 @@ def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
     from textrnn.evaluation.scoring import metrics, ngram_baseline
+    from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 
-    check_folder(args.output)
+    check_output(args.output)
     text = load_python_docs()
     print(f"The text: Python's language reference, {len(text):,} characters.\n")
     gen = TextGenerator(seed=0)
@@ -179,12 +179,16 @@ def _print_sample(text: str) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import BackupAndRestore, Callback, SampleText
+    from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 
-    check_folder(args.output)
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
+    inputs = [] if args.file == "-" else [args.file]
     if args.backup is not None:
-        callbacks.append(BackupAndRestore(args.backup, timedelta(minutes=1)))
+        backup = BackupAndRestore(args.backup, timedelta(minutes=1))
+        callbacks.append(backup)
+        inputs += [backup.path, backup.previous]
+    check_output(args.output, *inputs)
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(

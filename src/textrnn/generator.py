@@ -279,12 +279,12 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Write everything needed to generate, evaluate and go on training to one file.
 
         Args:
-            path: the file, ``.safetensors`` by custom. One that exists is replaced at once and
-                as a whole. The optimiser's moments are not in it: ``fit`` starts them anew.
+            path: the file, ``.safetensors`` by custom. A model that exists is replaced at once
+                and as a whole. The optimiser's moments are not in it: ``fit`` starts them anew.
 
         Raises:
             NotFittedError: there was no ``fit`` yet.
-            OSError: the file cannot be written; what was there before still is.
+            OSError: the file cannot be written, or is there and no textrnn model; it is as before.
         """
         vocab, model = self._fitted()
         header = {"kind": model_type_of(model), "model": model.config, "vocab": vocab.to_config()}

@@ -310,9 +310,12 @@ def test_checkpoints_by_batches(tmp_path, counted):
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path, counted):
-    """A folder that does not exist is an error before training, a full disk a warning in it."""
+    """A folder or file that is wrong is an error before training, a full disk a warning in it."""
     with pytest.raises(FileNotFoundError, match="There is no folder to save in"):
         ModelCheckpoint(tmp_path / "nowhere" / "model").on_train_begin()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="no textrnn model"):
+        ModelCheckpoint(tmp_path / "notes.txt").on_train_begin()
     callback = ModelCheckpoint(tmp_path / "{epoch}" / "model")  # folders that nobody made
     with pytest.warns(
         UserWarning, match=r"could not be saved .*; training continues\. Received: '"

@@ -10,6 +10,7 @@ from textrnn.callbacks.base import Callback, Logs
 from textrnn.checks import check_choice, check_int, check_number
 from textrnn.errors import NonFiniteError
 from textrnn.files.atomic import check_folder
+from textrnn.files.output import check_output
 
 
 class _Monitor:
@@ -118,8 +119,9 @@ class EarlyStopping(Callback):
 class ModelCheckpoint(Callback):
     """Save the model after every epoch, or only when it has improved.
 
-    A folder that does not exist is an error before training begins. A file that cannot be
-    written later, say because the disk is full, is a warning, and training continues.
+    A folder that does not exist or cannot be written to is an error before training begins, and
+    so is an existing file that is no textrnn model. A file that cannot be written later, say
+    because the disk is full, is a warning, and training continues.
 
     Args:
         filepath: the file. It may name the epoch (from 1) and any of the logs, as in
@@ -149,8 +151,10 @@ class ModelCheckpoint(Callback):
         self._epoch = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check that the folder exists."""
-        if "{" not in str(Path(self.filepath).parent):
+        """Check that the file can be written, or only its folder if its name is not known yet."""
+        if "{" not in self.filepath:
+            check_output(self.filepath)
+        elif "{" not in str(Path(self.filepath).parent):
             check_folder(self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

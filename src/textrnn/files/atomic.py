@@ -28,9 +28,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         path: one that exists is replaced, its mode kept, a symbolic link followed.
 
     Raises:
-        OSError: with ``path``, whichever file it was about; what was there is still there.
+        OSError: with ``path``, whichever file it was about; what was there is still there. A
+            folder, a device and a pipe are never replaced.
     """
     target = Path(os.path.realpath(path))
+    _check_regular(path, target)
     _clean(target.parent)
     temporary = _temporary(target)
     try:
@@ -67,17 +69,43 @@ def start_flush(file: BinaryIO) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Find out before a training, not after it, that its model cannot be saved there.
+    """Find out before a training, not after it, that no file can be saved there.
+
+    An empty file is created in the folder and removed again: nothing else shows what is allowed.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        IsADirectoryError: ``path`` is a folder itself.
+        FileExistsError: there is a device or a pipe.
+        OSError: there is a folder, the name is too long, or no file can be created there.
     """
-    path = Path(path)
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no folder to save in", str(path.parent))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "A file cannot take the place of a folder", str(path))
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no folder to save in", str(target.parent))
+    _check_regular(path, target)
+    trial = _temporary(target)
+    try:
+        trial.open("xb").close()
+        trial.unlink()
+    except OSError as error:
+        message = f"No file can be saved in this folder ({error.strerror}); choose another"
+        raise OSError(error.errno, message, str(target.parent)) from None
+
+
+def _check_regular(path: str | Path, target: Path) -> None:
+    """Raise an error if there is something else than a file, or the name is too long."""
+    try:
+        mode = target.lstat().st_mode
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return
+        message = f"No file can have this name ({error.strerror}); choose another"
+        raise OSError(error.errno, message, str(path)) from None
+    if stat.S_ISDIR(mode):
+        message = "This is a folder; name a file in it"
+        raise IsADirectoryError(errno.EISDIR, message, str(path))
+    if not stat.S_ISREG(mode):
+        message = "This is a device, a pipe or a loop of links, and no file; choose another name"
+        raise FileExistsError(errno.EEXIST, message, str(path))
 
 
 def _clean(folder: Path) -> None:

@@ -10,6 +10,7 @@ safetensors reader shows its tensors. Three entries of its metadata are ours:
 Nothing in it is code, and reading it executes none.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -40,15 +41,17 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
     """Write a header and tensors to one file, completely or not at all.
 
     Args:
-        path: the file; one that exists is replaced, its mode kept, a symbolic link followed.
+        path: the file; a model that exists is replaced, its mode kept, a symbolic link followed.
         header: anything JSON can hold. Finite numbers only.
         tensors: name to array, of integers or of 32 or 64 bit floats.
 
     Raises:
+        FileExistsError: there is something that is no textrnn model.
         OSError: the file cannot be written; what was at ``path`` is still there.
         TypeError: an array is of another type.
         ValueError: the header holds something that JSON cannot.
     """
+    check_replaceable(path, backup="backup" in header)
     arrays = {name: _little_endian(name, tensors[name]) for name in tensors}
     # Large items first, so that all are aligned.
     arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))
@@ -82,6 +85,29 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     with Path(path).open("rb") as file:
         reader = Reader(file, path)
         return reader.header, reader.tensors()
+
+
+def check_replaceable(path: str | Path, *, backup: bool = False) -> None:
+    """Raise ``FileExistsError`` if there is a file that is neither empty nor a textrnn model.
+
+    A damaged model may be replaced; its header need only begin as one.
+
+    Args:
+        path: what is to be saved to.
+        backup: whether that is a backup of a training, which takes the place of another one and
+            of no model, as no model takes the place of a backup.
+    """
+    path = Path(path)
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        head = file.read(min(length, _MAX_HEADER))
+    ours = head[:1] == b"{" and b'"textrnn_format"' in head
+    if not ours or (b'\\"backup\\": ' in head) != backup:
+        kind = "backup" if backup else "model"
+        message = f"There is a file that is no textrnn {kind}; move it away or choose another name"
+        raise FileExistsError(errno.EEXIST, message, str(path))
 
 
 class Reader:
