@@ -118,6 +118,13 @@ class LanguageModel(nn.Module, ABC):
         for name, tensor in shapes.state_dict().items():
             if name not in tensors:
                 tensors[name] = extend_tensor(old[name], tensor.shape, init_from, name)
+            elif tensor.numel() and tensor.shape != tensors[name].shape:
+                raise ValueError(
+                    f"The tensor {name!r} extends to {tuple(tensors[name].shape)}, but the model "
+                    f"would be built with {tuple(tensor.shape)}. Give that part of it the sizes "
+                    "that change with vocab_size, such as embedding_dim, as arguments. "
+                    f"Received: vocab_size={vocab_size}"
+                )
         model = with_tensors(shapes, config, tensors)
         for new_p, old_p in zip(model.parameters(), self.parameters(), strict=True):
             new_p.requires_grad_(old_p.requires_grad)

@@ -123,7 +123,13 @@ def check_arguments(
     parameters = inspect.signature(cls).parameters.values()
     named = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     if len(named) == len(parameters):  # no **kwargs
-        check_keywords(owner, ["vocab_size", *model_args], ["vocab_size", *beside, *named])
+        if "vocab_size" not in named:
+            raise TypeError(
+                f"{owner} must take `vocab_size`, the number of tokens in the text's vocabulary. "
+                f"Received: a class that takes {', '.join(named) or 'no arguments'}"
+            )
+        own = [name for name in named if name != "vocab_size"]
+        check_keywords(owner, model_args, [*beside, *own])
     missing = [
         name
         for name, default in named.items()
