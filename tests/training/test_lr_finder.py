@@ -3,10 +3,10 @@
 import math
 import random
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from textrnn import SuggestedLRs, TextGenerator
 from textrnn.errors import DataError, NonFiniteError
@@ -16,7 +16,6 @@ from textrnn.training.lr_finder import lr_find
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.train_step import TrainStep
 
-mpl.use("agg")
 SIZES = {"batch_size": 8, "seq_len": 32}
 
 
@@ -64,7 +63,8 @@ RATES = [10.0**k for k in range(-6, 1)]
         ([4.0, 4.1, 3.9, 3.0, 2.5, 2.4, 9.0], 1e-3, 1e-3, 1e-2),
         # one bump does not end the fall 0 1 3 4 5
         ([4.0, 3.5, 3.6, 3.0, 2.0, 1.9, 5.0], 1e-3, 1e-2, 1e-2),
-        ([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 1e-6, 1e-5, 1e-7),
+        # a tenth of the lowest rate was not tried
+        ([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 1e-6, 1e-5, 1e-6),
     ],
 )
 def test_suggestions_by_hand(losses, valley, steep, minimum):
@@ -73,6 +73,38 @@ def test_suggestions_by_hand(losses, valley, steep, minimum):
     assert found.valley == pytest.approx(valley)
     assert found.steep == pytest.approx(steep)
     assert found.minimum == pytest.approx(minimum)
+
+
+@pytest.mark.parametrize(
+    ("losses", "fell"),
+    [
+        ([4.0, 4.1, 3.9, 3.0, 2.5, 2.4, 9.0], True),
+        ([2.0, 2.2, 2.1, 1.95, 1.9, 2.0, 3.0], False),  # less than the noise up to 1e-4
+        ([2.0, 2.2, 2.1, 1.95, 1.75, 2.0, 3.0], True),  # more than that noise
+        ([2.0, 4.0, 3.0, 2.0, 1.75, 2.0, 3.0], True),  # more than a tenth
+        ([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], False),
+    ],
+)
+def test_whether_the_loss_fell(losses, fell):
+    """It fell if it comes to lie clearly below the losses at rates that teach nothing."""
+    assert SuggestedLRs(RATES, losses).fell == fell
+
+
+def test_a_trained_model_has_no_fall(text):
+    """What has been learnt well does not fall again, and a fresh model's loss does."""
+    gen = TextGenerator("rnn", hidden_size=16, seed=0, device="cpu")
+    assert gen.lr_find(text, **SIZES).fell
+    gen.fit(text, epochs=20, verbose=0, **SIZES)
+    assert not gen.lr_find(text, **SIZES).fell
+
+
+def test_repr_is_one_line():
+    """The suggestions and how many rates were tried; or that there is nothing to suggest."""
+    assert repr(SuggestedLRs(RATES, [4.0, 3.5, 3.6, 3.0, 2.0, 1.9, 5.0])) == (
+        "SuggestedLRs(valley=1.0e-03, steep=1.0e-02, minimum=1.0e-02, 7 rates tried)"
+    )
+    flat = SuggestedLRs(RATES, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    assert repr(flat) == "SuggestedLRs(no fall found, 7 rates tried)"
 
 
 def test_the_model_is_left_as_it_is(ids):
@@ -129,7 +161,7 @@ def test_an_unfitted_generator_stays_unfitted(text):
 
 def test_what_has_no_rate_is_refused(ids, text):
     """A counting model, too few steps, no text, and a model that is broken already."""
-    with pytest.raises(ValueError, match="learns by counting"):
+    with pytest.raises(ValueError, match=r"learns by counting.*Received: NGramModel"):
         lr_find(NGramModel(20, order=2), ids)
     model = LSTMModel(30, hidden_size=4)
     with pytest.raises(ValueError, match="`steps` must be at least 2"):
@@ -145,9 +177,21 @@ def test_what_has_no_rate_is_refused(ids, text):
 
 
 def test_the_plot_shows_the_losses_and_the_suggestions(found):
-    """On a logarithmic axis, with the three rates in the legend."""
-    ax = found.plot()
+    """On a logarithmic axis, with the three rates in the legend, each on the curve."""
+    ax = found.plot(Figure().subplots())
+    curve, *marks = ax.lines
     assert ax.get_xscale() == "log"
-    np.testing.assert_allclose(ax.lines[0].get_xdata(), found.learning_rates)
+    np.testing.assert_allclose(curve.get_xdata(), found.learning_rates)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert [label.split()[0] for label in labels] == ["valley", "steep", "minimum"]
+    suggestions = [found.valley, found.steep, found.minimum]
+    names = ["valley", "steep", "a tenth of the minimum"]
+    assert labels == [f"{n} {rate:.1e}" for n, rate in zip(names, suggestions, strict=True)]
+    assert [mark.get_xdata()[0] for mark in marks] == suggestions
+    assert all(min(found.losses) <= mark.get_ydata()[0] <= max(found.losses) for mark in marks)
+
+
+def test_a_plot_without_a_fall_says_so():
+    """In its title; nothing is marked."""
+    ax = SuggestedLRs(RATES, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).plot(Figure().subplots())
+    assert ax.get_title().startswith("no fall found")
+    assert (len(ax.lines), ax.get_legend()) == (1, None)

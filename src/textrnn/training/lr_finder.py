@@ -1,4 +1,4 @@
-"""Which learning rate? Train for a moment with ever higher ones, and look at the loss."""
+"""The learning-rate finder: train with ever higher rates for a moment, and look at the loss."""
 
 import copy
 import math
@@ -13,7 +13,6 @@ from textrnn.checks import check_int
 from textrnn.errors import NonFiniteError
 from textrnn.history import new_axes
 from textrnn.models.base import LanguageModel
-from textrnn.models.ngram import NGramModel
 from textrnn.text.batching import ContiguousBatcher
 from textrnn.training.device import ids_to_device
 from textrnn.training.optim import OptimizerConfig
@@ -23,33 +22,48 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LOWEST, _HIGHEST = 1e-6, 1.0
-_MEMORY = 0.9  # how much of the smoothed loss is the past
-_DIVERGED = 2.0  # the search ends where the loss is this many times the best
+_MEMORY = 0.9  # the share of the smoothed loss that a step keeps
+_DIVERGED = 2.0  # the search ends where the loss is this many times the lowest
+_QUIET = 1e-4 * (1 + 1e-9)  # up to this rate hardly anything is learnt in so few steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuggestedLRs:
-    """What ``lr_find`` found, and which rates it suggests.
+    """Holds what ``lr_find`` measured, and suggests learning rates.
 
     Attributes:
-        learning_rates: the rates that were tried, ascending, one a step.
-        losses: the training loss after each, nats per token, smoothed.
+        learning_rates: the rates that were tried, ascending, one per step.
+        losses: the training loss after each step, nats per token, smoothed.
 
-    >>> found = SuggestedLRs([1e-4, 1e-3, 1e-2, 1e-1, 1.0], [4.0, 3.9, 3.0, 2.9, 6.0])
-    >>> found.steep, found.minimum
-    (0.01, 0.01)
+    >>> SuggestedLRs([1e-4, 1e-3, 1e-2, 1e-1, 1.0], [4.0, 3.9, 3.0, 2.9, 6.0])
+    SuggestedLRs(valley=1.0e-02, steep=1.0e-02, minimum=1.0e-02, 5 rates tried)
     """
 
     learning_rates: list[float]
     losses: list[float]
 
     @property
+    def fell(self) -> bool:
+        """Whether the loss fell at any rate; if not, the suggestions mean nothing.
+
+        It does not fall if the model has learnt the text already. A fall is a loss below those
+        at rates up to 1e-4 by more than they differ among themselves, or by more than a tenth.
+
+        >>> SuggestedLRs([1e-4, 1e-2, 1.0], [2.0, 2.0, 3.5]).fell
+        False
+        """
+        pairs = zip(self.learning_rates, self.losses, strict=True)
+        quiet = [loss for rate, loss in pairs if rate <= _QUIET] or self.losses[:1]
+        noise = min(max(quiet) - min(quiet), min(quiet) / 10)
+        return min(quiet) - min(self.losses) > noise
+
+    @property
     def valley(self) -> float:
         """The rate two thirds down the longest fall of the loss: a good first choice.
 
-        A fall is a run of losses, others left out between them, of which each is below the one
-        before; the longest such run is found exactly. As fastai's ``valley`` (its default since
-        2021) in spirit: neither at the edge of divergence, nor where nothing is learnt yet.
+        A fall is a run of losses, with others left out between them, each below the one before.
+        The longest such run is found exactly. In spirit this is fastai's ``valley``, its default
+        since 2021: neither at the edge of divergence nor where nothing is learnt yet.
         """
         fall = _longest_fall(self.losses)
         return self.learning_rates[fall[(2 * (len(fall) - 1)) // 3]]
@@ -62,11 +76,18 @@ class SuggestedLRs:
 
     @property
     def minimum(self) -> float:
-        """A tenth of the rate with the lowest loss (Howard's rule for ``lr_find``)."""
-        return self.learning_rates[int(np.argmin(self.losses))] / 10
+        """A tenth of the rate with the lowest loss (Howard's rule), not below those tried."""
+        lowest = self.learning_rates[int(np.argmin(self.losses))]
+        return max(lowest / 10, self.learning_rates[0])
+
+    def __repr__(self) -> str:
+        names = ("valley", "steep", "minimum")
+        found = [f"{name}={getattr(self, name):.1e}" for name in names if self.fell]
+        parts = [*(found or ["no fall found"]), f"{len(self.losses)} rates tried"]
+        return f"SuggestedLRs({', '.join(parts)})"
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the loss over the learning rate, with the three suggestions.
+        """Draw the loss over the learning rate, with the three suggestions if the loss fell.
 
         Args:
             ax: the matplotlib axes to draw in; a new figure if None.
@@ -79,45 +100,57 @@ class SuggestedLRs:
         """
         ax = ax or new_axes()
         ax.plot(self.learning_rates, self.losses)
-        for name, marker in (("valley", "o"), ("steep", "^"), ("minimum", "s")):
-            rate = getattr(self, name)
-            loss = np.interp(rate, self.learning_rates, self.losses)
-            ax.plot(rate, loss, marker, label=f"{name} {rate:.1e}")
         ax.set_xscale("log")
         ax.set_xlabel("learning rate")
         ax.set_ylabel("training loss (nats per token)")
-        ax.legend()
+        if self.fell:
+            self._mark_suggestions(ax)
+        else:
+            ax.set_title("no fall found: there is no rate to suggest")
         return ax
+
+    def _mark_suggestions(self, ax: "Axes") -> None:
+        """Mark the three suggestions, hollow, so that none hides another."""
+        for rate, label, marker, size in (
+            (self.valley, "valley", "o", 12),
+            (self.steep, "steep", "^", 9),
+            (self.minimum, "a tenth of the minimum", "s", 6),
+        ):
+            loss = np.interp(rate, self.learning_rates, self.losses)
+            (mark,) = ax.plot(rate, loss, marker, markersize=size, label=f"{label} {rate:.1e}")
+            mark.set_fillstyle("none")
+        ax.legend()
 
 
 def lr_find(
     model: LanguageModel,
     ids: NDArray[Any],
-    settings: OptimizerConfig | None = None,
+    config: OptimizerConfig | None = None,
     *,
     batch_size: int = 32,
     seq_len: int = 64,
     steps: int = 100,
     seed: int | None = None,
 ) -> SuggestedLRs:
-    """Train a copy of a model with a rate that grows at every step, until it diverges.
+    """Train a copy of a model with a rate that grows at every step, until the loss diverges.
 
     Source: Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3;
-    fastai's ``lr_find``. Rates are those of the last layer group; the others keep their ratios
-    to it. The model and every generator of random numbers stay as they are.
+    fastai's ``lr_find``. The rates are those of the last layer group; the other groups keep
+    their ratios to it. The model and the global random number generators are not changed.
 
     Args:
-        model: what would be trained.
-        ids: (N,) integers, the text in training.
-        settings: how to optimise; the schedule plays no part.
-        batch_size: rows of text side by side.
-        seq_len: tokens of a row in a batch.
-        steps: how many rates to try, at least 2, from 1e-6 to 1, evenly spaced by ratio.
+        model: the model to be trained.
+        ids: (N,) integers, the training text.
+        config: how to optimise; the schedule is ignored.
+        batch_size: rows of text read side by side.
+        seq_len: tokens per row in a batch.
+        steps: how many rates to try, at least 2, from 1e-6 to 1, each the same multiple of the
+            one before.
         seed: of the copy's dropout.
 
     Raises:
-        ValueError: the model learns by counting.
-        NonFiniteError: even the lowest rates diverge.
+        ValueError: the model has no parameters: it learns by counting.
+        NonFiniteError: the loss is not finite even at the lowest rates.
 
     >>> from textrnn import GRUModel
     >>> found = lr_find(GRUModel(5, hidden_size=16), np.arange(3000) % 5, seed=0)
@@ -125,9 +158,12 @@ def lr_find(
     (1e-06, True)
     """
     check_int("steps", steps, 2)
-    if isinstance(model, NGramModel):
-        raise ValueError("This model learns by counting; there is no learning rate to find.")
-    learner = TrainStep(copy.deepcopy(model), settings, seed=seed)
+    if not any(True for _ in model.parameters()):
+        raise ValueError(
+            "There is no learning rate to find: the model has no parameters, it learns by "
+            f"counting. Call fit instead. Received: {type(model).__name__}"
+        )
+    learner = TrainStep(copy.deepcopy(model), config, seed=seed)
     batcher = ContiguousBatcher(
         ids_to_device(ids, learner.device), batch_size=batch_size, seq_len=seq_len
     )
@@ -148,8 +184,9 @@ def lr_find(
             losses.append(past / weight)
     if len(losses) < 2:
         raise NonFiniteError(
-            "The loss is not finite even at the lowest learning rates; the model's weights are "
-            f"beyond repair. Received: a loss of {float(loss)} at the rate {rate:g}"
+            "The loss is not finite even at the lowest learning rates, so the model's weights are "
+            "broken; start with a new model, or load a saved one. "
+            f"Received: a loss of {float(loss)} at the rate {rate:g}"
         )
     return SuggestedLRs(rates, losses)
 
