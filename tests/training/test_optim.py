@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from textrnn.models import GRUModel, LSTMModel, NGramModel, RNNModel
+from textrnn.models import LSTMModel, NGramModel
 from textrnn.training.optim import OPTIMIZERS, OptimizerConfig, learning_rates, make_optimizer
 from textrnn.training.schedules import SCHEDULES, cosine
 
@@ -88,7 +88,7 @@ def test_learning_rates_that_do_not_fit_are_refused(spec, error, match):
     [
         ({"optimizer": "adanw"}, ValueError, "`optimizer` must be .*Did you mean 'adamw'"),
         ({"optimizer": None}, TypeError, "`optimizer` must be one of .*, a subclass of .*: None"),
-        ({"optimizer": RNNModel}, TypeError, "a subclass of torch.optim.Optimizer.*RNNModel"),
+        ({"optimizer": LSTMModel}, TypeError, "a subclass of torch.optim.Optimizer.*LSTMModel"),
         ({"optimizer": torch.optim.Optimizer}, TypeError, "must be one of 'adamw'.* a subclass"),
         (
             {"optimizer": torch.optim.SGD([torch.zeros(1)])},
@@ -139,10 +139,10 @@ def test_a_config_is_text_that_is_the_same_in_every_process():
     assert own["optimizer"].endswith("in_every_process.<locals>.<lambda>")
 
 
-@pytest.fixture(params=[RNNModel, GRUModel, LSTMModel])
-def model(request):
+@pytest.fixture
+def model():
     """A recurrent model of two layers."""
-    return request.param(5, embedding_dim=3, hidden_size=4, num_layers=2)
+    return LSTMModel(5, embedding_dim=3, hidden_size=4, num_layers=2)
 
 
 def copy_of(model):
