@@ -163,19 +163,19 @@ def lr_find(
             "There is no learning rate to find: the model has no parameters, it learns by "
             f"counting. Call fit instead. Received: {type(model).__name__}"
         )
-    learner = TrainStep(copy.deepcopy(model), config, seed=seed)
+    train_step = TrainStep(copy.deepcopy(model), config, seed=seed)
     batcher = ContiguousBatcher(
-        ids_to_device(ids, learner.device), batch_size=batch_size, seq_len=seq_len
+        ids_to_device(ids, train_step.device), batch_size=batch_size, seq_len=seq_len
     )
     rates: list[float] = []
     losses: list[float] = []
     state, past, weight = None, 0.0, 0.0
-    with learner.training():
+    with train_step.training():
         batches = chain.from_iterable(repeat(batcher))
         for rate, (x, y) in zip(np.geomspace(_LOWEST, _HIGHEST, steps), batches, strict=False):
-            learner.learning_rate = float(rate)
-            learner.set_rates(1.0)
-            loss, state = learner.step(x, y, state)
+            train_step.learning_rate = float(rate)
+            train_step.set_rates(1.0)
+            loss, state = train_step.step(x, y, state)
             past = _MEMORY * past + (1 - _MEMORY) * float(loss)
             weight = _MEMORY * weight + (1 - _MEMORY)  # so that the first losses count fully
             if not math.isfinite(past) or past / weight > _DIVERGED * min(losses, default=math.inf):
