@@ -151,6 +151,35 @@ def test_ctrl_c_in_train_saves_what_was_learnt(here, tmp_path, monkeypatch):
     assert history.stopped_by == "interrupt"
 
 
+def test_a_backup_stays_until_the_model_is_saved(here, tmp_path, monkeypatch, capsys):
+    """If saving fails at the end, the same command resumes from the backup and saves."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    output, backup = folder / "m", tmp_path / "b"
+    arguments = ["train", "text.txt", "-o", str(output), "--backup", str(backup), *SMALL]
+    arguments += ["--epochs", "3", "--sample", "one"]
+
+    def run(at_each_sample):
+        samples = []
+
+        def print_above_bar(text, file=None):
+            if file is None:
+                samples.append(text)
+                at_each_sample()
+
+        monkeypatch.setattr("textrnn.callbacks.report.print_above_bar", print_above_bar)
+        return main(arguments), len(samples)
+
+    assert run(lambda: signal.raise_signal(signal.SIGINT)) == (130, 1)
+    assert run(lambda: shutil.rmtree(folder, ignore_errors=True)) == (1, 2)
+    assert "No such file or directory" in capsys.readouterr().err
+    assert backup.exists()
+    folder.mkdir()
+    assert run(lambda: None) == (0, 2)
+    assert TextGenerator.load(output).history.epoch == [0, 1, 2]
+    assert not list(tmp_path.glob("b*"))
+
+
 def test_an_output_that_cannot_be_written_is_said_first(here, tmp_path, capsys):
     """A folder that does not exist is an error before training, not after."""
     output = str(tmp_path / "nowhere" / "model")

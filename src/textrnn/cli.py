@@ -184,11 +184,12 @@ def _train(args: argparse.Namespace) -> int:
 
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
     inputs = [] if args.file == "-" else [args.file]
-    if args.backup is not None:
-        backup = BackupAndRestore(args.backup, timedelta(minutes=1))
+    backups: list[Path] = []
+    if args.backup is not None:  # deleted when the model is safe, not before
+        backup = BackupAndRestore(args.backup, timedelta(minutes=1), delete_checkpoint=False)
         callbacks.append(backup)
-        inputs += [backup.path, backup.previous]
-    check_output(args.output, *inputs)
+        backups += [backup.path, backup.previous]
+    check_output(args.output, *inputs, *backups)
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -207,6 +208,9 @@ def _train(args: argparse.Namespace) -> int:
     )
     gen.save(args.output)
     print(f"Saved as {args.output}.", file=sys.stderr)
+    if history.stopped_by is None:
+        for path in backups:
+            path.unlink(missing_ok=True)
     return _status(history.stopped_by)
 
 
