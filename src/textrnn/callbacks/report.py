@@ -1,12 +1,17 @@
-"""Callbacks that report on training: a log file, sample texts, the progress bar."""
+"""Callbacks that report on training: a log file, sample texts, the progress bar.
 
+A report that cannot be written, because the disk is full or its reader has left, never ends a
+training.
+"""
+
+import contextlib
 import csv
 import logging
 import sys
-from collections.abc import Callable
-from functools import partial
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.callbacks.weights import KeepBestWeights
@@ -25,6 +30,9 @@ class CSVLogger(Callback):
         filename: the file to write.
         separator: the character between two columns.
         append: add to an existing file instead of replacing it.
+
+    Should a line not be written later, because the disk is full say, that is a warning, and the
+    last line.
     """
 
     def __init__(self, filename: str | Path, *, separator: str = ",", append: bool = False) -> None:
@@ -32,15 +40,25 @@ class CSVLogger(Callback):
         self.separator = separator
         self.append = append
         self._keep: int | None = None  # bytes of the file that stay; None for all
+        self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Check that the file can be written. It is not emptied before the first line is due."""
         self.filename.open("a").close()
         self._keep = None if self.append else 0
+        self._failed = False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a line, below a header if the file is empty."""
-        row = {"epoch": epoch, **(logs or {})}
+        if self._failed:
+            return
+        try:
+            self._write({"epoch": epoch, **(logs or {})})
+        except OSError as error:
+            self._failed = True
+            _warn(f"{str(self.filename)!r} cannot be written", error)
+
+    def _write(self, row: dict[str, Any]) -> None:
         with self.filename.open("a", newline="") as file:
             if self._keep is not None:
                 file.seek(file.truncate(self._keep))
@@ -52,12 +70,15 @@ class CSVLogger(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the length of the file, so that no line is written twice."""
-        return {"bytes": self.filename.stat().st_size if self._keep is None else self._keep}
+        return {"bytes": self._size() if self._keep is None else self._keep}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Drop the lines that were written after the backup."""
-        if self.filename.stat().st_size >= state["bytes"]:
+        if self._size() >= state["bytes"]:
             self._keep = state["bytes"]
+
+    def _size(self) -> int:
+        return self.filename.stat().st_size if self.filename.exists() else 0
 
 
 class SampleText(Callback):
@@ -68,6 +89,7 @@ class SampleText(Callback):
         max_new_tokens: the length of the text, in tokens.
         every: the number of epochs from one text to the next, at least 1.
         print_fn: called with the text; None prints it to standard output, above a progress bar.
+            An OSError of it, because a pipe was closed say, is a warning and the last text.
         **settings: further arguments of ``generate``, such as ``temperature`` or ``seed``.
     """
 
@@ -83,12 +105,22 @@ class SampleText(Callback):
         self.prompt, self.max_new_tokens, self.settings = prompt, max_new_tokens, settings
         self.every = check_int("every", every, 1)
         self.print_fn = print_fn or print_above_bar
+        self._failed = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Try to print again, whatever became of an earlier training's texts."""
+        self._failed = False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print a text if one is due."""
-        if (epoch + 1) % self.every == 0:
-            text = self.model.generate(self.prompt, self.max_new_tokens, **self.settings)
+        if (epoch + 1) % self.every or self._failed:
+            return
+        text = self.model.generate(self.prompt, self.max_new_tokens, **self.settings)
+        try:
             self.print_fn(text)
+        except (OSError, UnicodeError) as error:
+            self._failed = True
+            _warn("The samples cannot be printed", error)
 
 
 class ProgressBar(Callback):
@@ -102,27 +134,30 @@ class ProgressBar(Callback):
     def __init__(self, headline: str, *, bar: bool) -> None:
         self.headline, self.draws_bar = headline, bar
         self.bar: Any = None
+        self.val = ""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Write the headline and draw an empty bar."""
-        print_above_bar(self.headline, file=sys.stderr)
-        if self.draws_bar:
-            self.bar = _tqdm()(
-                total=1000,
-                bar_format="{percentage:3.0f}%|{bar:24}| {postfix[0]} · {remaining} left",
-                postfix=["starting"],
-                mininterval=0.5,
-                file=sys.stderr,
-                leave=False,
-            )
+        tell(self.headline)
         self.val = ""
+        if self.draws_bar and _is_open(sys.stderr):
+            with self._until_it_fails():
+                self.bar = _tqdm()(
+                    total=1000,
+                    bar_format="{percentage:3.0f}%|{bar:24}| {postfix[0]} · {remaining} left",
+                    postfix=["starting"],
+                    mininterval=0.5,
+                    file=sys.stderr,
+                    leave=False,
+                )
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Update the bar."""
         if self.bar is not None and logs:
             speed = f"{logs['tokens_per_second'] / 1000:.1f}k tokens/s"
             self.bar.postfix[0] = f"loss {logs['loss']:.3f}{self.val} · {speed}"
-            self.bar.update(int(1000 * logs["progress"]) - self.bar.n)
+            with self._until_it_fails():
+                self.bar.update(int(1000 * logs["progress"]) - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a line for this epoch."""
@@ -135,12 +170,23 @@ class ProgressBar(Callback):
             parts.append(f"{bits} {logs[bits]:.3f}")
         parts.append(f"{logs.get('seconds', 0):.1f} s")
         self.val = f" · val_loss {logs['val_loss']:.3f}" if "val_loss" in logs else ""
-        print_above_bar("  ".join(parts), file=sys.stderr)
+        tell("  ".join(parts))
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Remove the bar."""
         if self.bar is not None:
-            self.bar.close()
+            with self._until_it_fails():
+                self.bar.close()
+            self.bar = None
+
+    @contextlib.contextmanager
+    def _until_it_fails(self) -> Iterator[None]:
+        """Draw on standard error, and no bar any more once that fails."""
+        try:
+            yield
+        except (OSError, ValueError):  # ValueError: it is closed by now
+            if self.bar is not None:
+                self.bar.disable = True
             self.bar = None
 
 
@@ -153,22 +199,46 @@ def progress(verbose: str | int, headline: str) -> list[Callback]:
         headline: the first line, which says what ``fit`` has chosen.
     """
     _log.info(headline)
-    level = (1 if sys.stderr.isatty() else 2) if verbose == "auto" else verbose
+    terminal = _is_open(sys.stderr) and sys.stderr.isatty()
+    level = (1 if terminal else 2) if verbose == "auto" else verbose
     if not level:
         return [KeepBestWeights()]
-    tell = partial(print_above_bar, file=sys.stderr)
     return [ProgressBar(headline, bar=level == 1), KeepBestWeights(tell)]
 
 
 def _tqdm() -> Any:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns where notebooks lack ipywidgets
         from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     return tqdm
 
 
-def print_above_bar(text: str, file: Any = None) -> None:
-    """Print a text above a progress bar. ``file`` is standard output if None."""
-    _tqdm().write(text, file=file or sys.stdout)
+def print_above_bar(text: str, file: TextIO | None = None) -> None:
+    """Print a text above a progress bar. ``file`` is standard output if None.
+
+    Nothing happens where that is closed.
+
+    Raises:
+        OSError, UnicodeError: the text cannot be written.
+    """
+    stream = file or sys.stdout
+    if _is_open(stream):
+        _tqdm().write(text, file=stream)
+        stream.flush()
+
+
+def tell(text: str) -> None:
+    """Print a line on standard error, above a progress bar; it is lost if that fails."""
+    if _is_open(sys.stderr):
+        with contextlib.suppress(OSError, UnicodeError):
+            print_above_bar(text, sys.stderr)
+
+
+def _is_open(stream: TextIO | None) -> bool:
+    """Whether it is there: under pythonw, and where a shell has closed it, it is None."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+def _warn(what: str, error: Exception) -> None:
+    with contextlib.suppress(ValueError):  # standard error may be closed
+        warnings.warn(f"{what} ({error}); training continues without.", stacklevel=4)
