@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -376,6 +377,55 @@ def test_standard_input_that_is_not_utf8(here, capsys, stdin, command):
     assert main(command) == 1
     message = "textrnn: Standard input is not UTF-8: byte 0xff at byte offset 3.\n"
     assert capsys.readouterr() == ("", message)
+
+
+@pytest.mark.parametrize(
+    "command", [["generate", "model"], ["info", "model"], ["evaluate", "model", "text.txt"]]
+)
+def test_nowhere_to_write_to_is_an_error(here, monkeypatch, capsys, command):
+    """Where standard output is closed, what the command is for cannot be had."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(command) == 1
+    message = "textrnn: Standard output is closed, so there is nowhere to write to.\n"
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    "command", [["generate", "model", "-"], ["train", "-", "-o", "x"], ["evaluate", "model", "-"]]
+)
+def test_nothing_to_read_from_is_an_error(here, monkeypatch, capsys, command):
+    """Where standard input is closed, ``-`` is an error of one line."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(command) == 1
+    message = "textrnn: Standard input is closed, so - names nothing to read.\n"
+    assert capsys.readouterr() == ("", message)
+
+
+def test_errors_are_not_written_elsewhere(here, monkeypatch, capsys):
+    """Where standard error is closed, standard output does not get what was meant for it."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["info", "nothing"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("closed", ["", "1>&-", "2>&-", "<&- 1>&- 2>&-"])
+def test_nothing_that_cannot_be_written_costs_a_model(here, tmp_path, closed):
+    """Neither pipes that nobody reads nor streams that are closed; and the exit status is 0."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ["train", "text.txt", "-o", str(tmp_path / "m"), "--sample", "one", *SMALL]
+    command = shlex.join([sys.executable, "-m", "textrnn", *arguments])
+    run = subprocess.run(f"{command} {closed}", shell=True, stdout=writing, stderr=writing)
+    os.close(writing)
+    assert run.returncode == 0
+    assert TextGenerator.load(tmp_path / "m").history.epoch == [0]
+
+
+def test_no_allowed_token_is_an_error(here, capsys):
+    """An empty list allows nothing, which is not the same as no list."""
+    assert main(["generate", "model", "one", "--allowed-tokens", ""]) == 1
+    assert "allowed_tokens" in capsys.readouterr().err
+    assert main(["generate", "model", "one", "-n", "3", "--suppress-tokens", ""]) == 0
 
 
 def test_debug_shows_the_traceback(here):

@@ -1,12 +1,13 @@
 """The command line: a thin reader of the facade."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
@@ -29,15 +30,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of `textrnn generate | head` has left; what is still to flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of `textrnn generate | head` has left
         return 141
     except (TextRNNError, OSError, ValueError, TypeError, ImportError) as error:
         if args.debug:
             raise
-        print(f"textrnn: {_one_line(error)}", file=sys.stderr)
+        _tell(f"textrnn: {_one_line(error)}")
         return 1
+    finally:
+        _give_up(sys.stdout)
+        _give_up(sys.stderr)
+
+
+def _print(text: str, end: str = "\n") -> None:
+    """Write to standard output, at once.
+
+    Raises:
+        OSError: it is closed, or cannot be written.
+    """
+    if sys.stdout is None:
+        raise OSError("Standard output is closed, so there is nowhere to write to.")
+    print(text, end=end, flush=True)
+
+
+def _tell(text: str) -> None:
+    """Write a line to standard error, where that is possible."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Let what could not be written go nowhere; else Python fails on it when it exits."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _one_line(error: BaseException) -> str:
@@ -96,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--repetition-penalty", type=float, default=1.0)
     generate.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
-    generate.add_argument("--suppress-tokens", default="", metavar="SYMBOLS", help="never written")
+    generate.add_argument("--suppress-tokens", metavar="SYMBOLS", help="never written")
     generate.add_argument("--allowed-tokens", metavar="SYMBOLS", help="the only ones written")
     generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
     generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
@@ -126,10 +156,13 @@ def _text(file: str) -> Any:
     """Return what ``fit`` takes for a FILE argument."""
     if file != "-":
         return Path(file)
-    return _decode(sys.stdin.buffer.read())
+    return _read_stdin()
 
 
-def _decode(data: bytes) -> str:
+def _read_stdin() -> str:
+    if sys.stdin is None:
+        raise DataError("Standard input is closed, so - names nothing to read.")
+    data = sys.stdin.buffer.read()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,21 +181,21 @@ def _demo(args: argparse.Namespace) -> int:
 
     check_output(args.output)
     text = load_python_docs()
-    print(f"The text: Python's language reference, {len(text):,} characters.\n")
+    _print(f"The text: Python's language reference, {len(text):,} characters.\n")
     gen = TextGenerator(seed=0)
     sample = SampleText("The ", 150, temperature=0.7, seed=1, print_fn=_print_sample)
     history = gen.fit(text, minutes=args.minutes, callbacks=[sample])
     if "val_loss" not in history.history or gen.vocab is None:
         return _status(history.stopped_by)
+    gen.save(args.output)
     cut = int(len(text) * 0.9)
     vocab = gen.vocab
     order, floor = ngram_baseline(vocab.encode(text[:cut]), vocab.encode(text[cut:]), len(vocab))
-    print("\nOn the last tenth of the text, which it has not seen (bits per character):")
-    print(f"    this LSTM                      {history.history['val_bits_per_char'][-1]:.3f}")
-    print(f"    the best n-gram, of order {order}    {metrics(floor)['bits_per_char']:.3f}\n")
-    print(gen.generate("The ", 600, temperature=0.7, seed=0))
-    gen.save(args.output)
-    print(f'\nSaved as {args.output}. Try: textrnn generate {args.output} "If "')
+    _print("\nOn the last tenth of the text, which it has not seen (bits per character):")
+    _print(f"    this LSTM                      {history.history['val_bits_per_char'][-1]:.3f}")
+    _print(f"    the best n-gram, of order {order}    {metrics(floor)['bits_per_char']:.3f}\n")
+    _print(str(gen.generate("The ", 600, temperature=0.7, seed=0)))
+    _print(f'\nSaved as {args.output}. Try: textrnn generate {args.output} "If "')
     return _status(history.stopped_by)
 
 
@@ -207,7 +240,7 @@ def _train(args: argparse.Namespace) -> int:
         callbacks=callbacks,
     )
     gen.save(args.output)
-    print(f"Saved as {args.output}.", file=sys.stderr)
+    _tell(f"Saved as {args.output}.")
     if history.stopped_by is None:
         for path in backups:
             path.unlink(missing_ok=True)
@@ -217,7 +250,7 @@ def _train(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import load_sampler
 
-    prompt = _decode(sys.stdin.buffer.read()) if args.prompt == "-" else args.prompt
+    prompt = _read_stdin() if args.prompt == "-" else args.prompt
     names = [
         "temperature",
         "top_k",
@@ -231,17 +264,18 @@ def _generate(args: argparse.Namespace) -> int:
     settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)
     for name in ("suppress_tokens", "allowed_tokens"):
-        if symbols := getattr(args, name):  # at level "word" with spaces between
+        symbols = getattr(args, name)
+        if symbols is not None:  # at level "word" with spaces between
             words = sampler.vocab.level == "word"
             settings[name] = symbols.split(" ") if words else list(symbols)
     if args.num_return_sequences != 1:
         n = args.num_return_sequences
         texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
-        print("\n----\n".join(texts))
+        _print("\n----\n".join(texts))
         return 0
     for piece in sampler.stream(prompt, args.max_new_tokens, **settings):
-        print(piece, end="", flush=True)
-    print()
+        _print(piece, end="")
+    _print("")
     return 0
 
 
@@ -250,7 +284,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     gen = TextGenerator.load(args.model, device=args.device)
     for name, value in gen.evaluate(_text(args.file)).items():
-        print(f"{name:<20}{value:.4f}")
+        _print(f"{name:<20}{value:.4f}")
     return 0
 
 
@@ -258,13 +292,15 @@ def _info(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import read_model
 
     header, vocab, history, tensors = read_model(args.model)
-    print(f"kind                {header['kind']}")
+    _print(f"kind                {header['kind']}")
     for name, value in header["model"].items():
-        print(f"{name:<20}{value}")
-    print(f"vocabulary          {len(vocab)} symbols, level {vocab.level}")
-    print(f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors")
-    print(f"epochs              {len(history)}")
+        _print(f"{name:<20}{value}")
+    _print(f"vocabulary          {len(vocab)} symbols, level {vocab.level}")
+    _print(
+        f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"
+    )
+    _print(f"epochs              {len(history)}")
     for name in ("loss", "val_loss", "val_bits_per_char"):
         if values := history.history.get(name):
-            print(f"{name:<20}{values[-1]:.4f}  (of the last epoch)")
+            _print(f"{name:<20}{values[-1]:.4f}  (of the last epoch)")
     return 0
