@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
-from textrnn.evaluation.scoring import ngram_baseline
+from textrnn.evaluation import ngram_baseline
 from textrnn.models.registry import build
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.schedules import Schedule, cosine_restarts
