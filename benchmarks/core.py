@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn import ContiguousBatcher, LSTMModel, TextGenerator, Trainer, Vocab
-from textrnn.evaluation import ngram_baseline
+from textrnn.evaluation.scoring import ngram_baseline
 from textrnn.training.optim import OptimizerConfig
 
 

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn import LambdaCallback, TextGenerator, Vocab
-from textrnn.evaluation import evaluate, ngram_baseline
+from textrnn.evaluation.scoring import evaluate, ngram_baseline
 from textrnn.models import LanguageModel
 from textrnn.training.defaults import choose_vocab
 

@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
-from textrnn.evaluation import ngram_baseline
+from textrnn.evaluation.scoring import ngram_baseline
 from textrnn.models.registry import build
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.schedules import Schedule, cosine_restarts
@@ -120,7 +120,7 @@ def load(split: str, folder: Path) -> Data:
     if split == "tail":
         cut = len("\n".join(text.split("\n")[:7998])) + 1
         return tail(text[:cut].lower(), text[cut:].lower(), batch_size=64, seq_len=8)
-    vocab = Vocab.from_text(text, pad=True)
+    vocab = Vocab(["\0", *sorted(set(text))])  # the notebook's first token is for padding
     ids = torch.from_numpy(vocab.encode(text)).long()
     size, step = {"triples": (3, 3), "windows": (8, 1), "sequences": (8, 8)}[split]
     x = ids[:-1].unfold(0, size, step)  # (N, size)

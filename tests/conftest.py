@@ -1,5 +1,6 @@
 """What the tests share: a seeded generator, a short text, one small model of each family."""
 
+import codecs
 import signal
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from textrnn.datasets import load_human_numbers
 from textrnn.models.registry import MODELS
+from textrnn.text.tokenizer import Decoder, Tokenizer
 from textrnn.text.vocab import Vocab
 
 # Whoever starts the tests in the background of a script has it ignored, and so it would stay.
@@ -89,3 +91,91 @@ def kind(small):
 def model(small, vocab, ids):
     """Each of the ``SMALL`` models in turn, for the vocabulary of ``text``; not trained."""
     return make_model(small, len(vocab), ids)
+
+
+class Pairs(Tokenizer):
+    """A custom tokenizer: a token is two characters of an alphabet, or the odd last one."""
+
+    def __init__(self, alphabet):
+        self.tokens = [*alphabet, *(a + b for a in alphabet for b in alphabet)]
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def encode(self, text, *, unknown=None):
+        """Return the ids of the pairs."""
+        pairs = [text[i : i + 2] for i in range(0, len(text), 2)]
+        return np.array([self.tokens.index(pair) for pair in pairs], dtype=np.int32)
+
+    def token_text(self, token):
+        """Return one or two characters."""
+        return self.tokens[token]
+
+    def to_config(self):
+        """Return the alphabet."""
+        return {"alphabet": [token for token in self.tokens if len(token) == 1]}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the tokenizer from its alphabet."""
+        return cls(config["alphabet"])
+
+
+class Nibbles(Tokenizer):
+    """A custom tokenizer whose characters take 2 to 8 tokens: half bytes of UTF-8."""
+
+    def __len__(self):
+        return 16
+
+    def encode(self, text, *, unknown=None):
+        """Return the halves of the bytes."""
+        return np.array([half for byte in text.encode() for half in divmod(byte, 16)], np.uint8)
+
+    def token_text(self, token):
+        """Return a hexadecimal digit."""
+        return f"{token:x}"
+
+    def decoder(self, after=None):
+        """Return a decoder that waits until a character is complete."""
+        self._check_after(after)
+        return NibbleDecoder()
+
+    def to_config(self):
+        """Return nothing: all these tokenizers are alike."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the tokenizer."""
+        return cls()
+
+
+class NibbleDecoder(Decoder):
+    """Puts half bytes together to bytes, and bytes to characters."""
+
+    def __init__(self):
+        self.bytes, self.half = codecs.getincrementaldecoder("utf-8")("replace"), None
+
+    def push(self, token):
+        """Return a character where the token completes one."""
+        if self.half is None:
+            self.half = token
+            return ""
+        byte, self.half = bytes([16 * self.half + token]), None
+        return self.bytes.decode(byte)
+
+    def flush(self):
+        """Return a replacement character for bytes that complete none."""
+        return self.bytes.decode(b"", final=True)
+
+
+@pytest.fixture
+def pairs():
+    """A custom tokenizer of two-character tokens."""
+    return Pairs(sorted(set("the café, the cat; the hat 👩‍👩‍👧 and\nTC")))
+
+
+@pytest.fixture
+def nibbles():
+    """A custom tokenizer whose decoder holds text back."""
+    return Nibbles()

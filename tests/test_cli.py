@@ -17,7 +17,7 @@ import textrnn
 from textrnn import TextGenerator
 from textrnn.cli import main
 from textrnn.datasets import load_human_numbers, load_python_docs
-from textrnn.evaluation import metrics, ngram_baseline
+from textrnn.evaluation.scoring import metrics, ngram_baseline
 from textrnn.models.registry import MODELS
 
 SMALL = ["--hidden-size", "8", "--epochs", "1", "--device", "cpu", "--seed", "0"]
@@ -298,7 +298,7 @@ def test_info_says_what_a_file_holds(here, capsys):
     assert lines["kind"] == "ngram"
     assert lines["order"] == "3"
     assert lines["vocab_size"] == str(len(gen.vocab))
-    assert lines["vocabulary"] == f"{len(gen.vocab)} symbols, level char"
+    assert lines["vocabulary"] == f"{len(gen.vocab)} tokens, level char"
     assert lines["numbers"] == f"{numbers:,} in the tensors"
     assert lines["epochs"] == "1"
     assert lines["val_loss"].startswith(f"{gen.history.history['val_loss'][0]:.4f}")

@@ -56,6 +56,8 @@ def test_the_tree_is_complete():
     [
         ("temperture", " Did you mean 'temperature'?"),
         ("top_p", " Did you mean 'top_k'?"),
+        ("temp", " Did you mean 'temperature'?"),  # as another library has it
+        ("max_length", ""),  # that one is not among the options
         ("zzz", ""),
         (3, ""),
     ],
@@ -207,7 +209,7 @@ def test_named_arguments_names_the_nearest():
             return first + second
 
     assert Sum().add(1, second=2) == 3
-    expected = r"Sum\.add\(\) has no argument 'secnd'\. Did you mean 'second'\? "
+    expected = r"^add\(\) has no argument 'secnd'\. Did you mean 'second'\? "
     with pytest.raises(TypeError, match=expected + r"It takes: first, second\.$"):
         Sum().add(1, secnd=2)
 

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from textrnn.errors import DataError
 
 P = ParamSpec("P")
 
@@ -18,13 +15,36 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("prefix", "start", "seed_text", "inputs"), "prompt"),
+    **dict.fromkeys(("length", "max_length", "max_tokens", "num_tokens"), "max_new_tokens"),
+    **dict.fromkeys(("n", "num_samples", "nsamples", "return_as_list"), "num_return_sequences"),
+    **dict.fromkeys(("stop", "stop_sequences"), "stop_strings"),
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs", "n_epoch"), "epochs"),
+    **dict.fromkeys(("lr", "lr_max", "max_lr"), "learning_rate"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("bptt", "maxlen", "block_size"), "seq_len"),
+    **dict.fromkeys(("random_state", "random_seed"), "seed"),
+    "bs": "batch_size",
+    "temp": "temperature",
+}
+"""What other libraries call an argument, and what it is called here."""
+
+
 def did_you_mean(name: object, options: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the option nearest to ``name``, or an empty string.
+    """Return `` Did you mean 'x'?`` for the option that was meant, or an empty string.
+
+    It is the one that another library calls ``name``, else the one that is spelt most like it.
 
     >>> did_you_mean("temperture", ["temperature", "top_k"])
     " Did you mean 'temperature'?"
+    >>> did_you_mean("max_length", ["prompt", "max_new_tokens"])
+    " Did you mean 'max_new_tokens'?"
     """
-    near = difflib.get_close_matches(str(name), list(options), n=1)
+    options = list(options)
+    near = [ELSEWHERE.get(str(name), "")]
+    if near[0] not in options:
+        near = difflib.get_close_matches(str(name), options, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -72,38 +92,6 @@ def check_number(name: str, value: object, allowed: str, test: Callable[[float],
     return number
 
 
-def check_ids(ids: ArrayLike) -> NDArray[Any]:
-    """Return ids as an array (N,) of integers, or raise ``DataError``.
-
-    Args:
-        ids: an array, which is not copied (a memory map is not read), or a list.
-
-    >>> check_ids([3, 0, 1]).tolist()
-    [3, 0, 1]
-    """
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
-        raise DataError(
-            "The ids must be integers in one dimension, (N,); Vocab.encode(text) returns such. "
-            f"Received: {array.dtype} of shape {array.shape}"
-        )
-    return array
-
-
-def check_vocab_ids(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
-    """Return ids as int64, or raise ``DataError`` unless all of them are in [0, V).
-
-    >>> check_vocab_ids(np.array([3, 0, 1], dtype=np.uint8), 4).dtype
-    dtype('int64')
-    """
-    if ids.size and not 0 <= (low := ids.min()) <= (high := ids.max()) < vocab_size:
-        raise DataError(
-            f"The ids must be tokens of the model's vocabulary, in [0, {vocab_size}): encode the "
-            f"text with the model's own vocabulary. Received: {low if low < 0 else high}"
-        )
-    return np.ascontiguousarray(ids, dtype=np.int64)
-
-
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it, whichever library its numbers came from.
 
@@ -146,9 +134,12 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
         name for name in inspect.signature(function).parameters if name not in ("self", "cls")
     ]
 
+    name = function.__name__
+    owner = function.__qualname__.split(".")[-2] if name == "__init__" else name
+
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        check_keywords(f"{function.__qualname__}()", kwargs, allowed)
+        check_keywords(f"{owner}()", kwargs, allowed)
         return function(*args, **kwargs)
 
     return checked

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--model", default="lstm", help="lstm, gru, rnn, window_rnn, window_mlp, ngram"
     )
-    train.add_argument("--level", default="char", help="char or word")
+    train.add_argument("--level", default="char", help="what a token is (default: %(default)s)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
     train.add_argument("--num-layers", type=int, help="recurrent layers")
     train.add_argument("--dropout", type=float, help="probability that a feature is dropped")
@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--repetition-penalty", type=float, default=1.0)
     generate.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
-    generate.add_argument("--suppress-tokens", metavar="SYMBOLS", help="never written")
-    generate.add_argument("--allowed-tokens", metavar="SYMBOLS", help="the only ones written")
+    generate.add_argument("--suppress-tokens", metavar="TEXT", help="its tokens are never written")
+    generate.add_argument("--allowed-tokens", metavar="TEXT", help="only its tokens are written")
     generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
     generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
     generate.add_argument("--seed", type=int, help="same seed, same text")
@@ -175,7 +175,7 @@ def _read_stdin() -> str:
 def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
-    from textrnn.evaluation import metrics, ngram_baseline
+    from textrnn.evaluation.scoring import metrics, ngram_baseline
     from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 
@@ -264,10 +264,9 @@ def _generate(args: argparse.Namespace) -> int:
     settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)
     for name in ("suppress_tokens", "allowed_tokens"):
-        symbols = getattr(args, name)
-        if symbols is not None:  # at level "word" with spaces between
-            words = sampler.vocab.level == "word"
-            settings[name] = symbols.split(" ") if words else list(symbols)
+        text = getattr(args, name)
+        if text is not None:
+            settings[name] = text
     if args.num_return_sequences != 1:
         n = args.num_return_sequences
         texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
@@ -295,7 +294,7 @@ def _info(args: argparse.Namespace) -> int:
     _print(f"kind                {header['kind']}")
     for name, value in header["model"].items():
         _print(f"{name:<20}{value}")
-    _print(f"vocabulary          {len(vocab)} symbols, level {vocab.level}")
+    _print(f"vocabulary          {len(vocab)} tokens, level {vocab.name}")
     _print(
         f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"
     )

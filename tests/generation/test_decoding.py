@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn.errors import UnknownTokenError
+from textrnn.generation.decoding import TextState
 from textrnn.generation.sampler import Sampler
 from textrnn.generation.sampling import SamplingParams, TokenHistory
 from textrnn.generation.steppers import STEPPERS, Stepper
@@ -59,7 +60,7 @@ def test_a_wide_model_writes_the_same_alone_and_among_many(lstm):
 
 
 def test_without_a_seed_many_texts_follow_the_same_probabilities(lstm):
-    """The first symbols of 6,400 texts written batched, by chi-square against the model's."""
+    """The first tokens of 6,400 texts written batched, by chi-square against the model's."""
     p = SamplingParams().probabilities(lstm.state("abc").logits[0])
     texts = lstm.generate("abc", 1, num_return_sequences=6400, include_prompt=False)
     counts = np.bincount(lstm.vocab.encode("".join(texts)), minlength=len(p))
@@ -93,6 +94,18 @@ def test_texts_that_are_written_on_a_gpu(lstm):
     assert sampler.generate("abc", 30, seed=1) == lstm.generate("abc", 30, seed=1)
 
 
+@pytest.mark.parametrize("several", [list, tuple, np.array, iter, dict.fromkeys, set])
+def test_prompts_may_come_in_any_way(sampler, several):
+    """A list, an array or a generator of prompts gives a list of texts; a dict is none."""
+    prompts = several(["one", "two"])
+    if isinstance(prompts, dict):
+        with pytest.raises(TypeError, match=r"`prompt` must be str, or several .* dict"):
+            sampler.generate(prompts, 5)
+    else:
+        texts = sampler.generate(prompts, 5, seed=0)
+        assert sorted(texts) == sorted(sampler.generate(["one", "two"], 5, seed=0))
+
+
 def test_a_list_of_prompts_gives_a_list(sampler):
     """Of one, of none; with and without the prompts."""
     assert sampler.generate([], 5) == []
@@ -102,8 +115,8 @@ def test_a_list_of_prompts_gives_a_list(sampler):
     assert text == "one" + rest
 
 
-def test_a_model_of_a_user_s_own_writes_many_too(vocab):
-    """Its state is its own business, so its texts are written one after the other."""
+def test_a_custom_model_writes_many_too(vocab):
+    """Its state is its own business, so its texts are generated one after the other."""
     torch.manual_seed(0)
     sampler = Sampler(vocab, ModuleStepper(LSTMModel(len(vocab), hidden_size=8)))
     texts = sampler.generate(["one", "two "], 10, num_return_sequences=2, seed=3)
@@ -112,8 +125,8 @@ def test_a_model_of_a_user_s_own_writes_many_too(vocab):
 
 @pytest.mark.parametrize("prompts", [["one", None], [b"one"], [["one"]]])
 def test_a_list_of_anything_else_is_refused(sampler, prompts):
-    """As a prompt alone would be."""
-    with pytest.raises(TypeError, match="must be str"):
+    """The message says which of them it is."""
+    with pytest.raises(TypeError, match=r"`prompt\[[01]\]` must be str"):
         sampler.generate(prompts, 3)
 
 
@@ -161,17 +174,61 @@ def test_words_join_with_what_a_state_has_read():
     assert sampler.generate(state=sampler.state("a"), max_new_tokens=2, temperature=0) == " b c"
 
 
+def test_a_state_of_another_model_is_refused(sampler, vocab):
+    """By what differs, before anything is stepped."""
+    v, own = len(vocab), sampler.state("one")
+    parts = own.state
+    for ids, logits, state, message in [
+        (own.ids, own.logits[:, 1:], parts, rf"another vocabulary.*Received: \(1, {v - 1}\)"),
+        (own.ids, own.logits[0], parts, rf"another vocabulary.*Received: \({v},\)"),
+        ((1, v), own.logits, parts, rf"`state\.ids` must hold ids .* id {v} at index 1"),
+        (own.ids, own.logits, (*parts, parts[0]), "comes from another model"),
+        (own.ids, own.logits, parts[:-1], "comes from another model"),
+        (own.ids, own.logits, tuple(part[:, None] for part in parts), "comes from another model"),
+        (own.ids, own.logits, parts[0], "comes from another model.*Received: ndarray"),
+    ]:
+        foreign = TextState(ids, logits, state)
+        for method in (sampler.generate, sampler.stream, sampler.state):
+            with pytest.raises(ValueError, match=message):
+                method("two", state=foreign)
+    with pytest.raises(TypeError, match=r"`state` must be what state\(\) returned.* \(1, 2\)"):
+        sampler.generate("two", state=(1, 2))
+
+
+def test_a_state_of_another_custom_model_is_refused(vocab):
+    """What the model itself cannot take is refused with its reason."""
+    small, large = (
+        Sampler(vocab, ModuleStepper(LSTMModel(len(vocab), hidden_size=n))) for n in (3, 4)
+    )
+    with pytest.raises(ValueError, match=r"`state` comes from another model.* raises RuntimeError"):
+        small.generate("one", 3, state=large.state("one"))
+
+
+def test_a_stream_keeps_the_weights_that_it_began_with(model, vocab, ids):
+    """A model that is trained on in between changes nothing in a text that has begun."""
+    expected = Sampler(vocab, make_stepper(model)).generate("one", 30, seed=1)
+    stream = Sampler(vocab, make_stepper(model)).stream("one", 30, seed=1)
+    text = "".join(next(stream) for _ in range(5))
+    if isinstance(model, NGramModel):
+        model.count(np.zeros(1000, dtype=np.int64))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= -8.0
+    assert text + "".join(stream) == expected
+    assert Sampler(vocab, make_stepper(model)).generate("one", 30, seed=1) != expected
+
+
 # What is never written
 
 
-def test_suppressed_symbols_are_never_written(sampler):
+def test_suppressed_tokens_are_never_written(sampler):
     """However likely they are, and only they."""
     text = sampler.generate("one", 300, seed=0, temperature=2, suppress_tokens="e\n")
     assert not set(text[3:]) & set("e\n")
     assert len(set(text[3:])) > 3
 
 
-def test_only_allowed_symbols_are_written(sampler):
+def test_only_allowed_tokens_are_written(sampler):
     """Less those that are suppressed."""
     how = {"seed": 0, "allowed_tokens": ["o", "n", "e"], "include_prompt": False}
     assert set(sampler.generate("two", 200, temperature=9, **how)) == set("one")
@@ -182,10 +239,11 @@ def test_only_allowed_symbols_are_written(sampler):
 @pytest.mark.parametrize(
     ("masks", "error", "match"),
     [
-        ({"suppress_tokens": "eß"}, UnknownTokenError, "`suppress_tokens` .* Received: 'ß'"),
+        ({"suppress_tokens": "eß"}, UnknownTokenError, r"`suppress_tokens`: 'ß' \(U\+00DF\) at"),
+        ({"suppress_tokens": ["e", "ß"]}, UnknownTokenError, "`suppress_tokens` .*ed: 'ß'"),
         ({"allowed_tokens": ["one"]}, UnknownTokenError, "`allowed_tokens` .* Received: 'one'"),
-        ({"allowed_tokens": ""}, ValueError, "must leave a symbol"),
-        ({"allowed_tokens": "e", "suppress_tokens": "e"}, ValueError, "must leave a symbol"),
+        ({"allowed_tokens": ""}, ValueError, "must leave a token"),
+        ({"allowed_tokens": "e", "suppress_tokens": "e"}, ValueError, "must leave a token"),
     ],
 )
 def test_masks_that_cannot_be_meant(sampler, masks, error, match):

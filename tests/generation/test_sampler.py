@@ -1,9 +1,7 @@
 """Text out: the same from every door, the same for a seed, and never what was not asked for."""
 
 import itertools
-import json
 import math
-import subprocess
 import sys
 import threading
 
@@ -14,12 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn.datasets import load_human_numbers
-from textrnn.errors import CorruptModelError, UnknownTokenError, UnsupportedFormatError
-from textrnn.files import model_file
-from textrnn.generation.loading import load_sampler
+from textrnn.errors import UnknownTokenError
 from textrnn.generation.sampler import Sampler
 from textrnn.generation.steppers import STEPPERS
-from textrnn.generator import TextGenerator
 from textrnn.models import NGramModel
 from textrnn.models.arrays import state_arrays
 from textrnn.models.registry import build, make_stepper
@@ -105,13 +100,13 @@ def test_the_text_is_as_long_as_was_asked(sampler, prompt, length):
 
 
 def test_the_empty_prompt_begins_as_after_a_line_break(sampler):
-    """What follows no prompt is what follows the vocabulary's start symbol, a line break."""
+    """What follows no prompt is what follows the vocabulary's start token, a line break."""
     expected = sampler.generate("\n", 30, seed=3, include_prompt=False)
     assert sampler.generate("", 30, seed=3) == expected
 
 
 def test_the_empty_prompt_works_without_a_line_break():
-    """A vocabulary without a line break begins as after its first symbol."""
+    """A vocabulary without a line break begins as after its first token."""
     sampler = counting("abcabc")
     assert sampler.generate(max_new_tokens=4, temperature=0) == "bcab"
 
@@ -228,13 +223,13 @@ def test_texts_follow_the_model_s_probabilities(smoothing):
     logits, _ = sampler.stepper.step(np.array([0]))
     p = np.exp(logits[0].astype(np.float64))
     texts = sampler.generate("a", 1, num_return_sequences=2000, seed=0, include_prompt=False)
-    found = np.array([texts.count(symbol) for symbol in "abcd"])
+    found = np.array([texts.count(token) for token in "abcd"])
     np.testing.assert_array_less(np.abs(found - 2000 * p), 5 * np.sqrt(2000 * p * (1 - p)) + 1e-9)
 
 
 @pytest.mark.parametrize("smoothing", ["witten_bell", None])
 @pytest.mark.parametrize("temperature", [0, 1, 5])
-def test_the_unknown_symbol_is_never_written(smoothing, temperature):
+def test_the_unknown_token_is_never_written(smoothing, temperature):
     """It stands for many words, and is none; it is not written where it is the only choice."""
     text = "the cat the dog the owl " * 5
     sampler = counting(text, level="word", order=2, smoothing=smoothing, max_size=1)
@@ -367,9 +362,7 @@ BAD = [
     ({"temperature": -1}, ValueError, r"`temperature` must be .*at least 0\. Received: -1"),
     ({"temperature": math.nan}, ValueError, "`temperature` must be .*Received: nan"),
     ({"temperature": math.inf}, ValueError, "`temperature` must be .*Received: inf"),
-    ({"temperature": "x"}, TypeError, "`temperature` must be .*Received: 'x'"),
     ({"temperature": True}, TypeError, "`temperature` must be .*Received: True"),
-    ({"temperature": None}, TypeError, "`temperature` must be .*Received: None"),
     ({"top_k": 0}, ValueError, "`top_k` must be at least 1"),
     ({"top_k": 2.0}, TypeError, "`top_k` must be a whole number"),
     ({"top_p": 0}, ValueError, r"`top_p` must be a number in \(0, 1\]"),
@@ -380,28 +373,44 @@ BAD = [
     ({"repetition_penalty": 0}, ValueError, "`repetition_penalty` must be a number above 0"),
     ({"max_new_tokens": -1}, ValueError, "`max_new_tokens` must be at least 0"),
     ({"max_new_tokens": 5.0}, TypeError, "`max_new_tokens` must be a whole number"),
-    ({"max_new_tokens": True}, TypeError, "`max_new_tokens` must be a whole number"),
     ({"seed": -1}, ValueError, "`seed` must be at least 0"),
     ({"seed": 1.5}, TypeError, "`seed` must be a whole number"),
     ({"stop_strings": ""}, ValueError, "`stop_strings` must be a non-empty str"),
     ({"stop_strings": ["a", ""]}, ValueError, "`stop_strings` must be a non-empty str"),
     ({"stop_strings": [1]}, TypeError, r"`stop_strings` must be .*Received: \[1\]"),
     ({"stop_strings": 5}, TypeError, "`stop_strings` must be .*Received: 5"),
-    ({"prompt": None}, TypeError, "must be str.*NoneType"),
-    ({"prompt": b"one"}, TypeError, "must be str; decode bytes first"),
+    ({"prompt": None}, TypeError, "`prompt` must be str.* Received: NoneType None"),
+    ({"prompt": 5}, TypeError, "`prompt` must be str.* Received: int 5"),
+    ({"prompt": b"one"}, TypeError, "`prompt` must be str.*; decode bytes first"),
+    ({"prompt": {"one": 1}}, TypeError, "`prompt` must be str.* Received: dict"),
     ({"prompt": "one ß"}, UnknownTokenError, r"'ß' \(U\+00DF\) at index 4 is not in the vocabula"),
-    ({"temperture": 1}, TypeError, r"has no argument 'temperture'\. Did you mean 'temperature'"),
-    ({"max_length": 1}, TypeError, "has no argument 'max_length'"),
-    ({"stop": "x"}, TypeError, "has no argument 'stop'"),
+    ({"suppress_tokens": 5}, TypeError, "`suppress_tokens` must be .*Received: 5"),
+    (
+        {"temperture": 1},
+        TypeError,
+        r"\(\) has no argument 'temperture'\. Did you mean 'temperature'",
+    ),
+    ({"max_length": 1}, TypeError, r"'max_length'\. Did you mean 'max_new_tokens'"),
+    ({"prefix": "x"}, TypeError, r"'prefix'\. Did you mean 'prompt'"),
+    ({"stop": "x"}, TypeError, r"'stop'\. Did you mean 'stop_strings'"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "error", "match"), BAD, ids=lambda value: str(value)[:40])
 @pytest.mark.parametrize("method", ["generate", "stream"])
 def test_bad_arguments_are_refused(numbers, method, arguments, error, match):
-    """The message names the argument, and a stream gives it at the call."""
-    with pytest.raises(error, match=match):
+    """The message names the argument and no class, and a stream gives it at the call."""
+    with pytest.raises(error, match=match) as caught:
         getattr(numbers, method)(**arguments)
+    assert "Mixin" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["n", "num_samples", "return_as_list"])
+def test_how_others_ask_for_many_texts(numbers, name):
+    """The argument that is meant is named, though it is spelt quite differently."""
+    match = rf"^generate\(\) has no argument '{name}'\. Did you mean 'num_return_sequences'"
+    with pytest.raises(TypeError, match=match):
+        numbers.generate(**{name: 3})
 
 
 @pytest.mark.parametrize(("number", "error"), [(0, ValueError), (2.0, TypeError)])
@@ -416,168 +425,3 @@ def test_a_seed_may_be_any_whole_number_from_0(numbers, seed):
     """Large ones and NumPy's are fine, and a NumPy integer is the number it is."""
     text = numbers.generate(max_new_tokens=30, seed=seed)
     assert text == numbers.generate(max_new_tokens=30, seed=int(seed))
-
-
-# Files
-
-
-def saved(model, vocab, path):
-    """Save a model as the facade does, and give the facade."""
-    gen = TextGenerator(model)
-    gen.vocab = vocab
-    gen.save(path)
-    return gen
-
-
-SCRIPT = """
-import json, sys
-from textrnn import load_sampler
-sampler = load_sampler(sys.argv[1])
-arguments = json.loads(sys.argv[2])
-texts = [sampler.generate(**arguments), "".join(sampler.stream(**arguments))]
-json.dump({"torch": "torch" in sys.modules, "texts": texts}, sys.stdout)
-"""
-
-
-def test_a_saved_model_speaks_without_torch(model, vocab, tmp_path):
-    """In a fresh process torch is not imported, and the text is ``TextGenerator.generate``'s."""
-    path = tmp_path / "model.safetensors"
-    gen = saved(model, vocab, path)
-    arguments = {"prompt": "one\n", "max_new_tokens": 80, "temperature": 0.9, "seed": 4}
-    command = [sys.executable, "-c", SCRIPT, str(path), json.dumps(arguments)]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-    assert found == {"torch": False, "texts": [gen.generate(**arguments)] * 2}
-
-
-def test_a_sampler_knows_what_its_file_says(model, kind, vocab, tmp_path):
-    """``header`` has the kind, the config and the history, and the vocabulary is the file's."""
-    saved(model, vocab, tmp_path / "model.safetensors")
-    sampler = load_sampler(str(tmp_path / "model.safetensors"))
-    assert sampler.vocab == vocab
-    assert (sampler.header["kind"], sampler.header["model"]) == (kind, model.config)
-
-
-@pytest.fixture
-def parts(vocab):
-    """The header and the tensors of a small RNN, as they stand in a file."""
-    model = build("rnn", len(vocab), {"hidden_size": 4}, seed=0)
-    arrays = {name: array.copy() for name, array in state_arrays(model).items()}
-    return {"kind": "rnn", "model": model.config, "vocab": vocab.to_config()}, arrays
-
-
-def test_a_model_class_of_a_user_s_own_is_refused(parts, tmp_path):
-    """Without torch it cannot be stepped; the message says who can read the file."""
-    header, arrays = parts
-    model_file.save(tmp_path / "m", {**header, "kind": "MyModel"}, arrays)
-    with pytest.raises(UnsupportedFormatError, match=r"own, 'MyModel'; only TextGenerator\.load"):
-        load_sampler(tmp_path / "m")
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["head.bias", "layers.0.weight_hh_l0", "embedding.weight"])
-def test_weights_that_are_no_numbers_are_refused(parts, tmp_path, name, value):
-    """A single one is enough; the message names the tensor."""
-    header, arrays = parts
-    arrays[name].flat[2] = value
-    model_file.save(tmp_path / "m", header, arrays)
-    with pytest.raises(CorruptModelError, match=f"'{name}' holds numbers that are infinite or NaN"):
-        load_sampler(tmp_path / "m")
-
-
-@pytest.mark.parametrize("key", ["kind", "model", "vocab"])
-def test_a_header_without_a_key_is_refused(parts, tmp_path, key):
-    """A file that does not say what it holds is damaged."""
-    header, arrays = parts
-    del header[key]
-    model_file.save(tmp_path / "m", header, arrays)
-    with pytest.raises(CorruptModelError, match=f"does not describe a model .*'{key}'"):
-        load_sampler(tmp_path / "m")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"kind": 7},
-        {"kind": ["rnn"]},
-        {"model": [1, 2]},
-        {"model": "rnn"},
-        {"model": {}},
-        {"history": [1]},
-        {"history": {"history": {"loss": 5}, "epoch": [], "stopped_by": None}},
-        {"vocab": {}},
-        {"vocab": []},
-        {"vocab": {"level": "char", "symbols": [[97], [97]], "unk": False}},
-        {"vocab": {"level": "char", "symbols": [[97], [98]], "unk": False}},
-        {"vocab": {"level": "letters", "symbols": [[97]], "unk": False}},
-    ],
-    ids=str,
-)
-def test_a_header_that_contradicts_itself_is_refused(parts, tmp_path, change):
-    """A kind, a config and a vocabulary that do not fit together are no model."""
-    header, arrays = parts
-    model_file.save(tmp_path / "m", {**header, **change}, arrays)
-    with pytest.raises(CorruptModelError, match="does not describe a model"):
-        load_sampler(tmp_path / "m")
-
-
-@pytest.mark.parametrize("load", [TextGenerator.load, load_sampler])
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("rnn", {"hidden_size": 5}),
-        ("rnn", {"hidden_size": "4"}),
-        ("rnn", {"hidden_size": None}),
-        ("rnn", {"num_layers": 0}),
-        ("rnn", {"num_layers": 2}),
-        ("rnn", {"num_layers": 1.0}),
-        ("rnn", {"nonlinearity": "step"}),
-        ("rnn", {"nonlinearity": None}),
-        ("ngram", {"order": 0}),
-        ("ngram", {"order": 4}),
-        ("ngram", {"order": "3"}),
-        ("ngram", {"smoothing": "none"}),
-    ],
-    ids=str,
-)
-def test_a_config_that_cannot_be_used_is_refused(kind, change, load, vocab, ids, tmp_path):
-    """What ``TextGenerator.load`` refuses ``load_sampler`` refuses, too."""
-    model = build(kind, len(vocab), {"order": 3} if kind == "ngram" else {"hidden_size": 4}, seed=0)
-    if kind == "ngram":
-        model.count(ids)
-    header = {"kind": kind, "model": model.config | change, "vocab": vocab.to_config()}
-    model_file.save(tmp_path / "m", header, state_arrays(model))
-    with pytest.raises(CorruptModelError, match=r"config|The tensor"):
-        load(tmp_path / "m")
-
-
-@pytest.mark.parametrize("key", ["hidden_size", "num_layers", "nonlinearity"])
-def test_a_config_without_a_key_is_refused(parts, tmp_path, key):
-    """A sampler that could not write is not made."""
-    header, arrays = parts
-    del header["model"][key]
-    model_file.save(tmp_path / "m", header, arrays)
-    with pytest.raises(CorruptModelError, match=f"config cannot be used .*{key}"):
-        load_sampler(tmp_path / "m")
-
-
-@pytest.mark.parametrize("load", [TextGenerator.load, load_sampler])
-@pytest.mark.parametrize(
-    ("kind", "name", "dtype"),
-    [("rnn", "head.weight", np.int32), ("ngram", "levels.0.tokens", np.float32)],
-)
-def test_tensors_of_another_type_are_refused(kind, name, dtype, load, vocab, ids, tmp_path):
-    """Weights are not integers, and tables are not floats."""
-    model = build(kind, len(vocab), {"order": 3} if kind == "ngram" else {"hidden_size": 4}, seed=0)
-    if kind == "ngram":
-        model.count(ids)
-    header = {"kind": kind, "model": model.config, "vocab": vocab.to_config()}
-    arrays = state_arrays(model)
-    model_file.save(tmp_path / "m", header, {**arrays, name: arrays[name].astype(dtype)})
-    with pytest.raises(CorruptModelError, match=f"tensor '{name}'.*{np.dtype(dtype).name}"):
-        load(tmp_path / "m")
-
-
-def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
-    """Faults of the disk stay what they are."""
-    with pytest.raises(FileNotFoundError, match="nothing"):
-        load_sampler(tmp_path / "nothing.safetensors")

@@ -311,11 +311,11 @@ def test_settings_cannot_be_changed():
         SamplingParams().temperature = -1
 
 
-# -- many texts, many symbols ----------------------------------------------------------------
+# -- many texts, many tokens -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("top_p", [0.01, 0.3, 0.6, 0.99, 0.999999])
-def test_a_nucleus_among_many_symbols(top_p):
+def test_a_nucleus_among_many_tokens(top_p):
     """Of 3,000 tokens, of which many are equally likely, the fewest and first are kept."""
     logits = np.random.default_rng(0).integers(-40, 8, 3000) / 4
     for temperature in (0.5, 1, 4):

@@ -25,7 +25,7 @@ def test_a_summary_lists_every_tensor_and_the_total(model):
         == str(table)
         == "\n".join(
             [
-                "Vocab(3 symbols, level='char'), on cpu",
+                "Vocab(3 tokens, level='char'), on cpu",
                 "RNNModel",
                 "embedding   embedding.weight            (3, 2)                     6",
                 "layer0      layers.0.weight_ih_l0       (40, 2)                   80",

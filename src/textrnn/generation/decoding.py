@@ -1,4 +1,4 @@
-"""How texts are written: a token of each, then the next of each. No torch here."""
+"""The decoding loop: prompts are read, then every sequence of a batch gets a token a step."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,27 +11,29 @@ from textrnn.checks import check_int
 from textrnn.errors import UnknownTokenError
 from textrnn.generation.sampling import SamplingParams, TokenHistory
 from textrnn.generation.steppers.base import Session
-from textrnn.text.tokens import join_words
-from textrnn.text.vocab import Vocab
+from textrnn.text.tokenizer import Tokenizer, check_ids
 
 
 class SupportsStepping(Protocol):
-    """What text is made with: the steppers, and the adapters for what torch holds."""
+    """What the loop runs on: a NumPy stepper, or an adapter for a model that torch holds."""
 
-    max_batch_size: int  # texts that are best written side by side
+    max_batch_size: int  # sequences that are best stepped side by side
 
     def start(self, texts: int, state: Any = None, *, batched: bool = False) -> Session:
-        """Begin to step so many texts from a state, token after token."""
+        """Begin to step so many texts from a state."""
+
+    def check_state(self, state: Any) -> None:
+        """Raise ``ValueError`` for a state that no text of this model can have."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextState:
-    """Where a text has come to: what ``state`` gives and ``generate(state=...)`` goes on from.
+    """What ``state`` returns and ``generate(state=...)`` continues: a text that was read.
 
-    It is a value: nothing changes it, any number of texts may go on from it.
+    It is a value: nothing changes it, and any number of texts may continue it.
 
     Attributes:
-        ids: the tokens that were read.
+        ids: the ids that were read.
         logits: (1, V) float32, the scores of the token after them.
         state: the model's own.
 
@@ -39,6 +41,8 @@ class TextState:
     >>> gen = TextGenerator("ngram", order=3)
     >>> history = gen.fit("abc abd abc abd", verbose=0)
     >>> begun = gen.state("abc ab")
+    >>> begun
+    TextState(6 tokens)
     >>> gen.generate(state=begun, max_new_tokens=5, temperature=0)
     'c abc'
     """
@@ -47,154 +51,255 @@ class TextState:
     logits: NDArray[np.float32]
     state: Any
 
+    def __repr__(self) -> str:
+        return f"TextState({len(self.ids)} tokens)"
 
-class _Text:
-    """A text in the making: its own chance, its own past, and what of it is certain."""
+
+class _Sequence:
+    """A sequence being generated: its random stream, its history, the text that is safe to emit.
+
+    Args:
+        index: its number in the batch.
+        begun: the text that it continues.
+        tokenizer: turns its ids into text.
+        params: whether it needs a history.
+        stops: the strings that end it.
+        rng: its random stream.
+    """
 
     def __init__(
         self,
-        vocab: Vocab,
-        sampling: SamplingParams,
+        index: int,
         begun: TextState,
+        tokenizer: Tokenizer,
+        params: SamplingParams,
         stops: tuple[str, ...],
-        rng: Any,
+        rng: np.random.Generator,
     ) -> None:
-        self.symbols, self.joins, self.stops = vocab.itos, vocab.level == "word", stops
-        self.past = TokenHistory(sampling, begun.ids) if sampling.looks_back else None
-        self.draw = rng.random
-        self.last = self.symbols[begun.ids[-1]] if begun.ids else ""
-        self.held = ""  # what may turn out to begin a stop string
+        self.index, self.draw = index, rng.random
+        self.history = TokenHistory(params, begun.ids) if params.looks_back else None
         self.stopped = False
+        self._decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
+        self._stops = stops
+        self._held = ""  # what may turn out to begin a stop string
 
-    def add(self, token: int) -> str:
-        """Take the next token; give what is certain by now."""
-        if self.past is not None:
-            self.past.add(token)
-        symbol, before, self.last = self.symbols[token], self.last, self.symbols[token]
-        if self.joins:
-            symbol = join_words([symbol], before)
-        if not self.stops:
-            return symbol
-        self.held += symbol
-        if found := [at for stop in self.stops if (at := self.held.find(stop)) >= 0]:
-            self.held, self.stopped = self.held[: min(found)], True
-            return self.rest()
-        certain = len(self.held) - _open_ending(self.held, self.stops)
-        piece, self.held = self.held[:certain], self.held[certain:]
-        return piece
+    def push(self, token: int) -> str:
+        """Take the next token; return the text that is certain by now."""
+        if self.history is not None:
+            self.history.add(token)
+        text = self._decoder.push(token)
+        return self._release(text) if self._stops else text
 
-    def rest(self) -> str:
-        """Return what was held back, when no token will follow."""
-        piece, self.held = self.held, ""
-        return piece
+    def flush(self) -> str:
+        """Return what was held back, when no token follows."""
+        if self.stopped:
+            return ""
+        text = self._decoder.flush()
+        if not self._stops:
+            return text
+        text = self._release(text)
+        return text if self.stopped else text + self._held
+
+    def _release(self, text: str) -> str:
+        """Hold back what may begin a stop string; stop where one is complete."""
+        text = self._held + text
+        if found := [at for stop in self._stops if (at := text.find(stop)) >= 0]:
+            self.stopped = True
+            return text[: min(found)]
+        certain = len(text) - _open_ending(text, self._stops)
+        self._held = text[certain:]
+        return text[:certain]
 
 
-class Writer:
-    """Writes texts, many at a time: a token of each, then the next of each."""
+class DecodingLoop:
+    """Generates sequences, many at a time: a token of each, then the next of each.
+
+    Args:
+        tokenizer: of the model.
+        stepper: the model's.
+        params: how tokens are chosen.
+        max_new_tokens: the length of a sequence, at least 0.
+        stop_strings: end a sequence where one of these would begin.
+        seed: of the random streams, at least 0; None for others every time.
+    """
 
     def __init__(
         self,
-        voice: tuple[Vocab, SupportsStepping],
+        tokenizer: Tokenizer,
+        stepper: SupportsStepping,
+        params: SamplingParams,
         max_new_tokens: int,
-        settings: dict[str, Any],
-        masks: tuple[Iterable[str], Iterable[str] | None],
-        stop_strings: str | Iterable[str] | None,
-        seed: int | None,
+        stop_strings: str | Iterable[str] | None = None,
+        seed: int | None = None,
     ) -> None:
-        self.voice = voice
-        self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
-        self.sampling = SamplingParams(**settings, suppressed=_suppressed(voice[0], *masks))
-        self.stops = _check_stops(stop_strings)
+        self._tokenizer, self._stepper, self._params = tokenizer, stepper, params
+        self._max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
+        self._stops = _check_stops(stop_strings)
         if seed is not None:
             check_int("seed", seed, 0)
-        self.entropy = np.random.SeedSequence(seed).entropy
-        # Products of all texts together round otherwise than each text's own: nobody can tell
-        # where every text is another, but where it could be asked for again, it is the same.
-        greedy = self.sampling.temperature == 0 or self.sampling.top_k == 1
-        self.batched = seed is None and not greedy
+        self._entropy = np.random.SeedSequence(seed).entropy
+        # A matrix product of all sequences rounds differently from each one's own: nobody can
+        # tell where every text is another, but one that can be asked for again stays the same.
+        greedy = params.temperature == 0 or params.top_k == 1
+        self._batched = seed is None and not greedy
 
-    def write(self, prompts: list[str], number: int, state: TextState | None) -> list[str]:
+    def generate(self, prompts: list[str], number: int, state: TextState | None) -> list[str]:
         """Return ``number`` texts for each prompt, without the prompts."""
-        max_batch_size = self.voice[1].max_batch_size
-        written: list[str] = []
-        for first in range(0, len(prompts), max_batch_size):
-            some = read(self.voice, prompts[first : first + max_batch_size], state, self.batched)
-            begun = [(one, i) for one in some for i in range(number)]
-            for start in range(0, len(begun), max_batch_size):
-                pieces = [""] * len(begun[start : start + max_batch_size])
-                for k, piece in self._pieces(begun[start : start + max_batch_size]):
-                    pieces[k] += piece
-                written += pieces
-        return written
+        size = self._stepper.max_batch_size
+        texts: list[str] = []
+        for first in range(0, len(prompts), size):
+            read = self._prefill(prompts[first : first + size], state)
+            begun = [(one, i) for one in read for i in range(number)]
+            for start in range(0, len(begun), size):
+                batch = begun[start : start + size]
+                pieces: list[list[str]] = [[] for _ in batch]
+                for index, piece in self._decode(batch):
+                    pieces[index].append(piece)
+                texts += map("".join, pieces)
+        return texts
 
     def stream(self, prompt: str, state: TextState | None) -> Iterator[str]:
         """Return an iterator over the pieces of one text; the prompt is read now."""
-        (begun,) = read(self.voice, [prompt], state, self.batched)
-        return (piece for _, piece in self._pieces([(begun, 0)]))
+        (begun,) = self._prefill([prompt], state)
+        return (piece for _, piece in self._decode([(begun, 0)]))
 
-    def _pieces(self, begun: list[tuple[TextState, int]]) -> Iterator[tuple[int, str]]:
-        """Write the texts that go on from states; yield (number of the text, piece)."""
-        vocab, stepper = self.voice
-        texts = [_Text(vocab, self.sampling, one, self.stops, self._rng(i)) for one, i in begun]
-        logits, state = _join([one for one, _ in begun])
-        walk = stepper.start(len(texts), state, batched=self.batched)
-        alive = list(enumerate(texts))
-        pasts = [text.past for text in texts if text.past]
-        for left in range(self.max_new_tokens, 0, -1):
-            draws = [text.draw() for _, text in alive]
-            tokens = self.sampling.choose_each(logits, draws, pasts)
-            for (k, text), token in zip(alive, tokens.tolist(), strict=True):
-                if piece := text.add(token):
-                    yield k, piece
-            if left == 1:
+    def _prefill(self, prompts: list[str], state: TextState | None) -> list[TextState]:
+        return prefill(self._tokenizer, self._stepper, prompts, state, self._batched)
+
+    def _decode(self, batch: list[tuple[TextState, int]]) -> Iterator[tuple[int, str]]:
+        """Continue texts, each with the random stream of its number; yield (index, piece)."""
+        sequences = [
+            _Sequence(i, begun, self._tokenizer, self._params, self._stops, self._rng(number))
+            for i, (begun, number) in enumerate(batch)
+        ]
+        logits, state = _join([begun for begun, _ in batch])
+        session = self._start(len(batch), state)
+        alive = sequences
+        for left in range(self._max_new_tokens, 0, -1):
+            tokens = self._choose(logits, alive)
+            for sequence, token in zip(alive, tokens.tolist(), strict=True):
+                if piece := sequence.push(token):
+                    yield sequence.index, piece
+            rows = [row for row, sequence in enumerate(alive) if not sequence.stopped]
+            if left == 1 or not rows:
                 break
-            if self.stops:
-                going = [row for row, (_, text) in enumerate(alive) if not text.stopped]
-                if not going:
-                    break
-                if len(going) < len(alive):
-                    alive, tokens = [alive[row] for row in going], tokens[going]
-                    pasts, state = [pasts[row] for row in going if pasts], walk.state(going)
-                    walk = stepper.start(len(going), state, batched=self.batched)
-            logits = walk.step(tokens)
-        for k, text in enumerate(texts):
-            if piece := text.rest():
-                yield k, piece
+            if len(rows) < len(alive):
+                alive, tokens = [alive[row] for row in rows], tokens[rows]
+                session = self._start(len(rows), session.state(rows))
+            logits = session.step(tokens)
+        for sequence in sequences:
+            if piece := sequence.flush():
+                yield sequence.index, piece
 
-    def _rng(self, index: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(index,)))
+    def _start(self, texts: int, state: Any) -> Session:
+        return self._stepper.start(texts, state, batched=self._batched)
+
+    def _choose(self, logits: NDArray[np.float32], sequences: list[_Sequence]) -> NDArray[np.int64]:
+        draws = [sequence.draw() for sequence in sequences]
+        histories = [sequence.history for sequence in sequences if sequence.history]
+        return self._params.choose_each(logits, draws, histories)
+
+    def _rng(self, number: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(number,)))
 
 
-def read(
-    voice: tuple[Vocab, SupportsStepping],
+def prefill(
+    tokenizer: Tokenizer,
+    stepper: SupportsStepping,
     prompts: list[str],
-    state: TextState | None,
+    state: TextState | None = None,
     batched: bool = False,
 ) -> list[TextState]:
-    """Read several prompts side by side, all after the same state; the longest go on alone.
+    """Read prompts side by side, all after the same state; the longer ones read on.
 
-    Without a state, the empty prompt begins as after a line break.
+    Without a state, the empty prompt begins after the tokenizer's ``start_id``.
+
+    Raises:
+        TypeError, ValueError: ``state`` is no state of this model.
     """
-    vocab, stepper = voice
-    said = [vocab.encode(prompt).tolist() for prompt in prompts]
-    start = [] if state is not None else [vocab.start_id]
-    tokens = [ids or start for ids in said]
-    before = () if state is None else state.ids
-    done = {} if state is None else {i: state for i, ids in enumerate(tokens) if not ids}
-    alive = sorted((i for i, ids in enumerate(tokens) if ids), key=lambda i: -len(tokens[i]))
-    own = None if state is None or not alive else _join([state] * len(alive))[1]
-    walk = stepper.start(len(alive), own, batched=batched)
-    for t in range(max(map(len, tokens), default=0)):
-        going = [i for i in alive if len(tokens[i]) > t]
-        if len(going) < len(alive):
-            own = walk.state(list(range(len(going))))
-            alive, walk = going, stepper.start(len(going), own, batched=batched)
-        logits = walk.step(np.array([tokens[i][t] for i in alive]))
+    encoded = [_encode(tokenizer, prompt) for prompt in prompts]
+    if state is not None:
+        _check_state(state, tokenizer, stepper)
+    first = [] if state is not None else [tokenizer.start_id]
+    ids = [tokens or first for tokens in encoded]
+    read = {i: state for i, tokens in enumerate(ids) if state is not None and not tokens}
+    alive = sorted((i for i, tokens in enumerate(ids) if tokens), key=lambda i: -len(ids[i]))
+    start = None if state is None or not alive else _join([state] * len(alive))[1]
+    session = stepper.start(len(alive), start, batched=batched)
+    for t in range(max(map(len, ids), default=0)):
+        rows = [row for row, i in enumerate(alive) if len(ids[i]) > t]
+        if len(rows) < len(alive):
+            alive = alive[: len(rows)]
+            session = stepper.start(len(rows), session.state(rows), batched=batched)
+        logits = session.step(np.array([ids[i][t] for i in alive]))
         for row, i in enumerate(alive):
-            if len(tokens[i]) == t + 1:
-                now = logits[row : row + 1].copy()
-                done[i] = TextState((*before, *said[i]), now, walk.state([row]))
-    return [done[i] for i in range(len(prompts))]
+            if len(ids[i]) == t + 1:
+                scores = logits[row : row + 1].copy()
+                seen = () if state is None else state.ids
+                read[i] = TextState((*seen, *encoded[i]), scores, session.state([row]))
+    return [read[i] for i in range(len(prompts))]
+
+
+def suppressed_ids(
+    tokenizer: Tokenizer, suppress: Iterable[str], allowed: Iterable[str] | None
+) -> tuple[int, ...]:
+    """Return the ids that are never generated: the unknown token, and what the user rules out.
+
+    Args:
+        tokenizer: of the model.
+        suppress: a text, all of whose tokens are meant, or several tokens.
+        allowed: likewise, the only ones; None for all.
+
+    Raises:
+        UnknownTokenError: one of them is no token.
+        ValueError: nothing is left.
+    """
+    ids = set() if tokenizer.unk_id is None else {tokenizer.unk_id}
+    ids |= _token_ids(tokenizer, "suppress_tokens", suppress)
+    if allowed is not None:
+        ids |= set(range(len(tokenizer))) - _token_ids(tokenizer, "allowed_tokens", allowed)
+    if len(ids) == len(tokenizer):
+        raise ValueError(
+            "`suppress_tokens` and `allowed_tokens` must leave a token to generate. "
+            f"Received: {suppress!r:.40}, {allowed!r:.40}"
+        )
+    return tuple(sorted(ids))
+
+
+def _token_ids(tokenizer: Tokenizer, name: str, tokens: Iterable[str]) -> set[int]:
+    if isinstance(tokens, str):
+        try:
+            return set(_encode(tokenizer, tokens, unknown="error"))
+        except UnknownTokenError as error:
+            raise UnknownTokenError(f"`{name}`: {error}") from None
+    if not isinstance(tokens, Iterable):
+        raise TypeError(f"`{name}` must be a str or several tokens. Received: {tokens!r}")
+    ids = {token: tokenizer.token_id(token) for token in tokens}
+    if odd := [token for token, i in ids.items() if i is None]:
+        raise UnknownTokenError(
+            f"`{name}` must hold tokens of the vocabulary. Received: {odd[0]!r}"
+        )
+    return {i for i in ids.values() if i is not None}
+
+
+def _encode(tokenizer: Tokenizer, text: str, unknown: str | None = None) -> list[int]:
+    ids = tokenizer.encode(text, unknown=unknown)
+    tokens: list[int] = check_ids(ids, len(tokenizer), "tokenizer.encode(text)").tolist()
+    return tokens
+
+
+def _check_state(state: TextState, tokenizer: Tokenizer, stepper: SupportsStepping) -> None:
+    """Raise unless a state is one of this tokenizer and this stepper."""
+    if not isinstance(state, TextState):
+        raise TypeError(f"`state` must be what state() returned. Received: {state!r:.60}")
+    expected, found = (1, len(tokenizer)), state.logits.shape
+    if found != expected:
+        raise ValueError(
+            "`state` comes from a model with another vocabulary; call state() of this one. "
+            f"Expected: logits of shape {expected}. Received: {found}"
+        )
+    check_ids(state.ids, len(tokenizer), "state.ids")
+    stepper.check_state(state.state)
 
 
 def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
@@ -204,29 +309,6 @@ def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
     parts = zip(*(one.state for one in states), strict=True)
     logits = np.concatenate([one.logits for one in states])
     return logits, tuple(np.concatenate(part) for part in parts)
-
-
-def _suppressed(
-    vocab: Vocab, suppress: Iterable[str], allowed: Iterable[str] | None
-) -> tuple[int, ...]:
-    """Return the ids that are never written: the unknown symbol, and what the user rules out."""
-    banned = set() if vocab.unk_id is None else {vocab.unk_id}
-    for name, symbols in (("suppress_tokens", suppress), ("allowed_tokens", allowed)):
-        if symbols is None:
-            continue
-        symbols = list(symbols)
-        if odd := [symbol for symbol in symbols if symbol not in vocab.stoi]:
-            raise UnknownTokenError(
-                f"`{name}` must hold symbols of the vocabulary. Received: {odd[0]!r}"
-            )
-        ids = {vocab.stoi[symbol] for symbol in symbols}
-        banned |= ids if name == "suppress_tokens" else set(range(len(vocab))) - ids
-    if len(banned) == len(vocab):
-        raise ValueError(
-            "`suppress_tokens` and `allowed_tokens` must leave a symbol to write. "
-            f"Received: {suppress!r:.40}, {allowed!r:.40}"
-        )
-    return tuple(sorted(banned))
 
 
 def _check_stops(stop_strings: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Read a model file, for generation alone or for all of it."""
+"""Read a model file: all of it, or what generation needs. No torch here."""
 
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,28 @@ from textrnn.generation.sampler import Sampler
 from textrnn.generation.steppers import STEPPERS
 from textrnn.generation.steppers.base import check_layout
 from textrnn.history import History
+from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.vocab import Vocab
 
 
-def load_sampler(path: str | Path) -> Sampler:
-    """Load a saved model for writing only, without importing torch.
+def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = None) -> Sampler:
+    """Load a saved model for generation only, without importing torch.
 
     Args:
         path: a file that ``TextGenerator.save`` wrote.
+        tokenizer_class: your own tokenizer class, if the model was trained with one; its
+            ``from_config`` gets what its ``to_config`` returned.
 
     Raises:
-        UnsupportedFormatError: it is no such file, or holds a model class of a user's own.
+        UnsupportedFormatError: it is no such file, or needs a custom class.
         CorruptModelError: the file is damaged.
         OSError: it cannot be read.
     """
-    header, vocab, _, tensors = read_model(path)
+    header, tokenizer, _, tensors = read_model(path, tokenizer_class)
     kind = header["kind"]
     if kind not in STEPPERS:
         raise UnsupportedFormatError(
-            f"The file holds a model class of its author's own, {kind!r:.60}; only "
+            f"The file holds a custom model class, {kind!r:.60}; only "
             "TextGenerator.load(path, model_class=...) can read it. "
             f"Received: {str(path)!r}"
         )
@@ -38,15 +41,24 @@ def load_sampler(path: str | Path) -> Sampler:
         stepper = STEPPERS[kind](header["model"], tensors)
     except _WRONG as error:
         raise _unusable(error, path) from None
-    return Sampler(vocab, stepper, header)
+    return Sampler(tokenizer, stepper, header)
 
 
 def read_model(
-    path: str | Path,
-) -> tuple[dict[str, Any], Vocab, History, dict[str, NDArray[Any]]]:
-    """Read a model file: its header with the keys a model needs, and what that describes.
+    path: str | Path, tokenizer_class: type[Tokenizer] | None = None
+) -> tuple[dict[str, Any], Any, History, dict[str, NDArray[Any]]]:
+    """Read a model file: its header, and the tokenizer, history and tensors that it describes.
 
     The tensors are read only once the header is known to describe a model that has them.
+
+    Args:
+        path: the file.
+        tokenizer_class: a custom tokenizer class, if the model was trained with one.
+
+    Raises:
+        UnsupportedFormatError: it is no model file, or needs a custom tokenizer class.
+        CorruptModelError: the file is damaged.
+        OSError: it cannot be read.
     """
     with Path(path).open("rb") as file:
         reader = model_file.Reader(file, path)
@@ -54,14 +66,19 @@ def read_model(
         if "backup" in header:
             raise UnsupportedFormatError(
                 "This is a backup of a training, not a model: call fit with BackupAndRestore "
-                f"again to go on from it. Received: {str(path)!r}"
+                f"again to resume it. Received: {str(path)!r}"
+            )
+        if "tokenizer" in header and tokenizer_class is None:
+            raise UnsupportedFormatError(
+                f"The file holds a custom tokenizer class, {header['tokenizer']!r:.60}; pass it "
+                f"as `tokenizer_class`. Received: {str(path)!r}"
             )
         try:
             kind, config = header["kind"], header["model"]
-            vocab = Vocab.from_config(header["vocab"])
+            tokenizer = (tokenizer_class or Vocab).from_config(header["vocab"])
             history = History.from_config(header["history"]) if "history" in header else History()
-            if not isinstance(kind, str) or config["vocab_size"] != len(vocab):
-                raise VocabError(f"{len(vocab)} symbols for a {kind} model {config}")
+            if not isinstance(kind, str) or config["vocab_size"] != len(tokenizer):
+                raise VocabError(f"{len(tokenizer)} tokens for a {kind} model {config}")
         except _WRONG as error:
             message = f"The file's header does not describe a model ({error!r:.200})"
             raise CorruptModelError(f"{message}. Received: {str(path)!r}") from None
@@ -77,10 +94,22 @@ def read_model(
                 f"The tensor {name!r} holds numbers that are infinite or NaN; the model cannot "
                 f"be used. Received: {str(path)!r}"
             )
-    return header, vocab, history, tensors
+    return header, tokenizer, history, tensors
 
 
-# What Python says to a header that holds other things than it should.
+def tokenizer_header(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what a model file's header says about a tokenizer.
+
+    >>> tokenizer_header(Vocab("ab"))
+    {'vocab': {'level': 'char', 'symbols': [[97], [98]], 'unk': False}}
+    """
+    header: dict[str, Any] = {"vocab": tokenizer.to_config()}
+    if type(tokenizer) is not Vocab:
+        header["tokenizer"] = type(tokenizer).__name__
+    return header
+
+
+# What Python raises for a header that holds other things than it should.
 _WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 

@@ -1,25 +1,70 @@
-"""Text out: a vocabulary, a stepper and a way to choose. No torch here."""
+"""Text out: a tokenizer, a stepper and a way to choose. No torch here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, Unpack, overload
 
 from textrnn.checks import check_int, named_arguments
-from textrnn.generation.decoding import SupportsStepping, TextState, Writer, read
-from textrnn.text.vocab import Vocab
+from textrnn.generation.decoding import (
+    DecodingLoop,
+    SupportsStepping,
+    TextState,
+    prefill,
+    suppressed_ids,
+)
+from textrnn.generation.sampling import SamplingArguments, SamplingParams
+from textrnn.text.tokenizer import Tokenizer
+
+
+class _Arguments(SamplingArguments, total=False):
+    """What ``generate`` takes besides what its result's type depends on."""
+
+    suppress_tokens: Iterable[str]
+    allowed_tokens: Iterable[str] | None
+    stop_strings: str | Iterable[str] | None
+    seed: int | None
+    state: TextState | None
+    include_prompt: bool
 
 
 class GenerationMixin(ABC):
     """Whatever can ``generate`` and ``stream``: a ``Sampler``, a ``TextGenerator``."""
 
     @abstractmethod
-    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
+    def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
         """Return what text is made with."""
 
+    @overload
+    def generate(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
+        self,
+        prompt: str = "",
+        max_new_tokens: int = ...,
+        *,
+        num_return_sequences: Literal[1] = 1,
+        **arguments: Unpack[_Arguments],
+    ) -> str: ...
+    @overload
+    def generate(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
+        self,
+        prompt: str = "",
+        max_new_tokens: int = ...,
+        *,
+        num_return_sequences: int,
+        **arguments: Unpack[_Arguments],
+    ) -> str | list[str]: ...
+    @overload
+    def generate(
+        self,
+        prompt: Iterable[str],
+        max_new_tokens: int = ...,
+        *,
+        num_return_sequences: int = 1,
+        **arguments: Unpack[_Arguments],
+    ) -> list[str]: ...
     @named_arguments
     def generate(
         self,
-        prompt: str | list[str] | tuple[str, ...] = "",
+        prompt: str | Iterable[str] = "",
         max_new_tokens: int = 200,
         *,
         temperature: float = 1.0,
@@ -36,58 +81,61 @@ class GenerationMixin(ABC):
         state: TextState | None = None,
         include_prompt: bool = True,
     ) -> str | list[str]:
-        """Write text, or many texts at once.
+        """Generate text, or many texts at once.
 
         Args:
             prompt: what the text begins with. The empty prompt begins as after a line break.
-                A list of prompts gives a list of texts.
+                Several prompts (a list, an array, a Series, a generator) give a list of texts.
             max_new_tokens: the length of the text after the prompt, in tokens (at level "char":
                 characters), at least 0.
             temperature: at least 0; lower is more predictable, 0 always takes the likeliest.
             top_k: choose among the k likeliest tokens only.
-            top_p: choose among the likeliest that have this probability batched, in (0, 1].
+            top_p: choose among the likeliest that have this probability together, in (0, 1].
             min_p: choose among those at least this fraction as likely as the likeliest, [0, 1].
             repetition_penalty: above 1 makes tokens that were there already less likely.
             no_repeat_ngram_size: n; a run of n tokens that was there already is not repeated.
-            suppress_tokens: symbols that are never written, such as ``"0123456789"``.
-            allowed_tokens: the only symbols that are written; None for all.
-            stop_strings: end where one of these would begin; it is left out. One in the prompt
-                ends nothing.
-            num_return_sequences: how many texts to write for each prompt.
+            suppress_tokens: tokens that are never generated: a text whose tokens are meant, such
+                as ``"0123456789"``, or a list of tokens.
+            allowed_tokens: likewise, the only tokens that are generated; None for all.
+            stop_strings: end where one of these would begin; it is left out. Occurrences in the
+                prompt are ignored.
+            num_return_sequences: how many texts to generate for each prompt.
             seed: at least 0; the same seed gives the same text, and text i of several is the
                 same whatever their number. None: another text every time.
-            state: go on from here, where ``state()`` has come to; ``prompt`` follows.
+            state: what ``state()`` returned, to continue the text that it has read; ``prompt``
+                follows it.
             include_prompt: begin the text with the prompt.
 
         Returns:
-            The text. A list if ``num_return_sequences`` is above 1 or ``prompt`` is a list:
+            The text. A list if ``num_return_sequences`` is above 1 or there are several prompts:
             the texts of the first prompt, then those of the second, and so on.
 
         Raises:
-            UnknownTokenError: the prompt has a symbol that the vocabulary does not hold.
+            UnknownTokenError: the prompt has a token that the vocabulary does not hold.
             TypeError, ValueError: an argument is not in its range.
 
         See ``SamplingParams`` for the sources of the methods. Unlike Hugging Face's ``generate``,
         texts are sampled by default, ``temperature=0`` is allowed, and stop strings are cut off.
         """
-        check_int("num_return_sequences", num_return_sequences, 1)
-        settings = {
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "min_p": min_p,
-            "repetition_penalty": repetition_penalty,
-            "no_repeat_ngram_size": no_repeat_ngram_size,
-        }
-        masks = suppress_tokens, allowed_tokens
-        writer = Writer(
-            self._tokenizer_and_stepper(), max_new_tokens, settings, masks, stop_strings, seed
+        number = check_int("num_return_sequences", num_return_sequences, 1)
+        prompts = _check_prompts(prompt)
+        loop = self._loop(
+            max_new_tokens,
+            suppress_tokens,
+            allowed_tokens,
+            stop_strings,
+            seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
         )
-        prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
-        texts = writer.write(prompts, num_return_sequences, state)
+        texts = loop.generate(prompts, number, state)
         if include_prompt:
-            texts = [prompts[i // num_return_sequences] + text for i, text in enumerate(texts)]
-        return texts[0] if isinstance(prompt, str) and num_return_sequences == 1 else texts
+            texts = [prompts[i // number] + text for i, text in enumerate(texts)]
+        return texts[0] if isinstance(prompt, str) and number == 1 else texts
 
     @named_arguments
     def stream(
@@ -108,63 +156,100 @@ class GenerationMixin(ABC):
         state: TextState | None = None,
         include_prompt: bool = True,
     ) -> Iterator[str]:
-        """Write text piece by piece, each as soon as it is known.
+        """Generate text piece by piece, each as soon as it is certain.
 
         The arguments are those of ``generate``, and the pieces put together are its text. What
         might become a stop string is held back until that is clear. Arguments are checked at
         the call, not at the first piece; the iterator can be left at any point.
         """
-        settings = {
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "min_p": min_p,
-            "repetition_penalty": repetition_penalty,
-            "no_repeat_ngram_size": no_repeat_ngram_size,
-        }
-        masks = suppress_tokens, allowed_tokens
-        writer = Writer(
-            self._tokenizer_and_stepper(), max_new_tokens, settings, masks, stop_strings, seed
+        _check_prompt(prompt)
+        loop = self._loop(
+            max_new_tokens,
+            suppress_tokens,
+            allowed_tokens,
+            stop_strings,
+            seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
         )
-        return _chain(prompt if include_prompt else "", writer.stream(prompt, state))
+        pieces = loop.stream(prompt, state)
+        return _chain(prompt, pieces) if include_prompt and prompt else pieces
 
     @named_arguments
     def state(self, prompt: str = "", *, state: TextState | None = None) -> TextState:
-        """Read a text and give where the model has come to, to go on from there many times.
+        """Read a text once, to continue it any number of times.
 
         Args:
             prompt: the text; the empty one begins as after a line break.
-            state: go on from here.
+            state: what ``state()`` returned for the text before it.
+
+        Returns:
+            What ``generate``, ``stream`` and ``state`` take as ``state``.
 
         Raises:
-            UnknownTokenError: the text has a symbol that the vocabulary does not hold.
+            UnknownTokenError: the text has a token that the vocabulary does not hold.
+            ValueError: ``state`` comes from another model.
         """
-        return read(self._tokenizer_and_stepper(), [prompt], state)[0]
+        _check_prompt(prompt)
+        return prefill(*self._tokenizer_and_stepper(), [prompt], state)[0]
+
+    def _loop(
+        self,
+        max_new_tokens: int,
+        suppress_tokens: Iterable[str],
+        allowed_tokens: Iterable[str] | None,
+        stop_strings: str | Iterable[str] | None,
+        seed: int | None,
+        **sampling: Unpack[SamplingArguments],
+    ) -> DecodingLoop:
+        tokenizer, stepper = self._tokenizer_and_stepper()
+        suppressed = suppressed_ids(tokenizer, suppress_tokens, allowed_tokens)
+        params = SamplingParams(**sampling, suppressed=suppressed)
+        return DecodingLoop(tokenizer, stepper, params, max_new_tokens, stop_strings, seed)
 
 
 class Sampler(GenerationMixin):
-    """Writes text with a trained model, on NumPy alone. ``load_sampler`` makes one.
+    """Generates text with a trained model, on NumPy alone. ``load_sampler`` makes one.
 
-    It changes nothing while it writes, so any number of threads may share one.
+    It changes nothing while it generates, so any number of threads may share one.
 
     Args:
-        vocab: the model's vocabulary.
+        vocab: the model's tokenizer.
         stepper: the model's stepper.
         header: what the model's file says about it.
     """
 
     def __init__(
-        self, vocab: Vocab, stepper: SupportsStepping, header: dict[str, Any] | None = None
+        self, vocab: Tokenizer, stepper: SupportsStepping, header: dict[str, Any] | None = None
     ) -> None:
         self.vocab, self.stepper, self.header = vocab, stepper, header or {}
 
-    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
+    def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
         return self.vocab, self.stepper
+
+    def __repr__(self) -> str:
+        return f"Sampler({self.header.get('kind', type(self.stepper).__name__)}, {self.vocab!r})"
+
+
+def _check_prompts(prompt: str | Iterable[str]) -> list[str]:
+    """Return one or several prompts as a list of ``str``."""
+    if isinstance(prompt, str | bytes | bytearray | Mapping) or not isinstance(prompt, Iterable):
+        return [_check_prompt(prompt, "prompt", "str, or several of them in a list or the like")]
+    return [_check_prompt(one, f"prompt[{i}]") for i, one in enumerate(prompt)]
+
+
+def _check_prompt(prompt: object, name: str = "prompt", allowed: str = "str") -> str:
+    if not isinstance(prompt, str):
+        advice = "; decode bytes first" if isinstance(prompt, bytes | bytearray) else ""
+        kind = type(prompt).__name__
+        raise TypeError(f"`{name}` must be {allowed}{advice}. Received: {kind} {prompt!r:.60}")
+    return prompt
 
 
 def _chain(head: str, pieces: Iterator[str]) -> Iterator[str]:
-    if head:
-        yield head
-    for piece in pieces:
-        if piece:
-            yield piece
+    yield head
+    yield from pieces

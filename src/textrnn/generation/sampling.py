@@ -1,10 +1,10 @@
-"""One step's choice: logits to the id of the next token. NumPy only."""
+"""One step of sampling: logits to the id of the next token. NumPy only."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,20 @@ _FARTHEST = 1e50  # from 0 that a penalty may bring a logit: beyond any float32
 _COLDEST = 1e-250  # a temperature that divides any such logit without overflow, and is greedy
 
 
+class SamplingArguments(TypedDict, total=False):
+    """The arguments of ``SamplingParams`` that a user chooses."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float
+    no_repeat_ngram_size: int | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """Says how the next token is chosen from the model's logits.
+    """How the next token is chosen from the model's logits.
 
     The settings act in this order: repetition penalty, no repeated n-grams, suppressed ids,
     temperature, top-k, top-p, min-p; then one token is drawn from what is left. At least one
@@ -76,39 +87,39 @@ class SamplingParams:
 
         Args:
             logits: (V,) float, log-probabilities up to a constant; minus infinity for never.
-            rng: where chance comes from: one uniform number, none if greedy.
-            previous: ids already in the text, in their order, for what looks back.
+            rng: the source of one uniform number; none is drawn if greedy.
+            previous: ids already in the text, in their order, for the repetition settings.
 
         Returns:
             An id in [0, V).
         """
         draw = rng.random() if self.temperature else 0.0
-        pasts = [TokenHistory(self, previous)] if self.looks_back else []
-        return int(self.choose_each(logits[None], [draw], pasts)[0])
+        histories = [TokenHistory(self, previous)] if self.looks_back else []
+        return int(self.choose_each(logits[None], [draw], histories)[0])
 
     def choose_each(
         self,
         logits: NDArray[Any],
         draws: Sequence[float] | NDArray[np.float64],
-        pasts: Sequence["TokenHistory"],
+        histories: Sequence["TokenHistory"],
     ) -> NDArray[np.int64]:
         """Choose the next token of each of N texts, each as if it were alone.
 
         Args:
             logits: (N, V) float.
             draws: N uniform numbers in [0, 1).
-            pasts: what each text has said; empty unless ``looks_back``.
+            histories: the tokens of each text so far; empty unless ``looks_back``.
 
         Returns:
             (N,) ids: each the first whose cumulative probability is above the draw.
         """
-        if len(logits) == 1:  # without rows all is faster
-            scores = self._scores(logits[0], pasts)
+        if len(logits) == 1:  # one-dimensional arrays are faster
+            scores = self._scores(logits[0], histories)
             if self.temperature == 0:
                 return np.array([scores.argmax()])
             cumulative = np.add.accumulate(self._weights(scores))
             return np.asarray(cumulative.searchsorted([draws[0] * cumulative[-1]], side="right"))
-        scores = self._scores(logits, pasts)
+        scores = self._scores(logits, histories)
         if self.temperature == 0:
             return np.asarray(scores.argmax(axis=1))
         cumulative = np.add.accumulate(self._weights(scores), axis=1)
@@ -122,13 +133,13 @@ class SamplingParams:
 
         Args:
             logits: (V,) float.
-            previous: ids already in the text, in their order, for what looks back.
+            previous: ids already in the text, in their order, for the repetition settings.
 
         Returns:
             (V,) float64, summing to 1.
         """
-        pasts = [TokenHistory(self, previous)] if self.looks_back else []
-        scores = self._scores(logits, pasts)
+        histories = [TokenHistory(self, previous)] if self.looks_back else []
+        scores = self._scores(logits, histories)
         if self.temperature == 0:
             return np.asarray(np.arange(len(logits)) == scores.argmax(), dtype=np.float64)
         weights = self._weights(scores)
@@ -137,19 +148,21 @@ class SamplingParams:
 
     @property
     def looks_back(self) -> bool:
-        """Whether a choice depends on what the text has said before."""
+        """Whether a choice depends on the tokens that came before."""
         return self.repetition_penalty != 1 or self.no_repeat_ngram_size is not None
 
     @cached_property
     def _suppressed_ids(self) -> NDArray[np.intp]:
         return np.array(self.suppressed, dtype=np.intp)
 
-    def _scores(self, logits: NDArray[Any], pasts: Sequence["TokenHistory"]) -> NDArray[np.float64]:
+    def _scores(
+        self, logits: NDArray[Any], histories: Sequence["TokenHistory"]
+    ) -> NDArray[np.float64]:
         """Return logits, (N, V) or (V,), after penalties and bans, less each text's highest."""
         scores = np.array(logits, dtype=np.float64)
         if self.looks_back:
-            for row, past in zip(np.atleast_2d(scores), pasts, strict=True):
-                past.penalise(row)
+            for row, history in zip(np.atleast_2d(scores), histories, strict=True):
+                history.penalise(row)
         never = self._suppressed_ids
         never = never if len(never) < scores.shape[-1] else never[:0]
         if len(never):
@@ -190,21 +203,21 @@ class SamplingParams:
 
 
 class TokenHistory:
-    """What a text has said so far, as far as a sampling looks back.
+    """The tokens of a text so far, as far as the repetition settings need them.
 
     Args:
-        sampling: how the text is made.
+        params: how tokens are chosen.
         ids: what it begins with.
 
-    >>> past = TokenHistory(SamplingParams(no_repeat_ngram_size=2), [0, 1, 2, 0])
+    >>> history = TokenHistory(SamplingParams(no_repeat_ngram_size=2), [0, 1, 2, 0])
     >>> logits = np.zeros(3)
-    >>> past.penalise(logits)  # 0 was followed by 1
+    >>> history.penalise(logits)  # 0 was followed by 1
     >>> logits.tolist()
     [0.0, -inf, 0.0]
     """
 
-    def __init__(self, sampling: SamplingParams, ids: Iterable[int] = ()) -> None:
-        self._penalty, self._size = sampling.repetition_penalty, sampling.no_repeat_ngram_size
+    def __init__(self, params: SamplingParams, ids: Iterable[int] = ()) -> None:
+        self._penalty, self._size = params.repetition_penalty, params.no_repeat_ngram_size
         self._seen: set[int] = set()
         self._followers: dict[tuple[int, ...], set[int]] = {}  # of each run of n - 1 tokens
         self._last: tuple[int, ...] = ()
@@ -220,7 +233,7 @@ class TokenHistory:
             self._last = (*self._last, token)[max(0, len(self._last) + 2 - self._size) :]
 
     def penalise(self, logits: NDArray[np.float64]) -> None:
-        """Make what was said less likely, and what would repeat a run impossible, in place."""
+        """Make earlier tokens less likely and repeated runs impossible, in place."""
         if self._penalty != 1 and self._seen:
             seen = sorted(self._seen)
             values = logits[seen]
@@ -232,7 +245,7 @@ class TokenHistory:
 
 
 def _possible(scores: NDArray[np.float64], never: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Let a text (a row of scores) where nothing is possible say all that it may; give the highest.
+    """Where every token is ruled out, allow all that are not suppressed; return the row maxima.
 
     Raises:
         NonFiniteError: a score is infinite or NaN.

@@ -35,8 +35,8 @@ class Summary:
         rows: one row for each tensor, from input to output.
 
     >>> row = TensorRow("head", "head.weight", (3, 40), 120, False)
-    >>> print(Summary("Vocab(3 symbols)", "RNNModel", (row,)))
-    Vocab(3 symbols)
+    >>> print(Summary("Vocab(3 tokens)", "RNNModel", (row,)))
+    Vocab(3 tokens)
     RNNModel
     head        head.weight                 (3, 40)                  120
     total                                                            120

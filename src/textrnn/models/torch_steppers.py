@@ -1,4 +1,4 @@
-"""What steps a model that torch holds, where NumPy alone cannot or should not."""
+"""Steppers that need torch: for any module, and for many texts on a GPU."""
 
 from functools import cached_property
 from typing import Any
@@ -15,13 +15,13 @@ _MANY = 64  # texts from which on a GPU is used; not measured yet
 
 
 class ModuleStepper:
-    """Steps any model, one of a user's own too, through its torch module.
+    """Steps any model, a custom one too, through its torch module.
 
     Its arguments and results are those of ``textrnn.generation.steppers``, except that the state
     is the model's own.
     """
 
-    max_batch_size = 1  # nobody knows how states of such a model are put side by side
+    max_batch_size = 1  # how states of such a model are put side by side is unknown
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
@@ -30,7 +30,7 @@ class ModuleStepper:
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = True
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token (N,) of each text; give logits (N, V) and the state."""
+        """Read one token (N,) of each text; return logits (N, V) and the state."""
         training = self.model.training
         self.model.eval()
         try:
@@ -45,15 +45,25 @@ class ModuleStepper:
         """Begin to step a text from a state."""
         return ModuleSession(self, state)
 
+    def check_state(self, state: State) -> None:
+        """Raise ``ValueError`` for a state that the model cannot take a step from."""
+        try:
+            self.step(np.zeros(1, dtype=np.int64), state)
+        except Exception as error:  # a custom model may raise any
+            raise ValueError(
+                "`state` comes from another model; call state() of this one. "
+                f"Received: a state with which this one raises {error!r:.200}"
+            ) from error
+
 
 class ModuleSession:
-    """A text on its way through a torch module."""
+    """Steps a text through a torch module."""
 
     def __init__(self, stepper: ModuleStepper, state: State) -> None:
         self._stepper, self._state = stepper, state
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
-        """Read the next token; give the logits after it."""
+        """Read the next token; return the logits after it."""
         logits, self._state = self._stepper.step(ids, self._state)
         return logits
 
@@ -76,40 +86,44 @@ class DeviceStepper:
     max_batch_size = 1024
 
     def __init__(self, stepper: RecurrentStepper, device: torch.device) -> None:
-        self._here, self._device = stepper, device
+        self._stepper, self._device = stepper, device
 
     @cached_property
-    def _there(self) -> RecurrentStepper:
-        return self._here.moved(self._move, torch, _index_select)
+    def _on_device(self) -> RecurrentStepper:
+        return self._stepper.to_backend(self._to_device, torch, _index_select)
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> Session:
         """Begin to step so many texts from a state, where that is fastest."""
         if not batched or texts < _MANY:
-            return self._here.start(texts, state, batched=batched)
-        with self._device:  # the memory is made there
-            moved = None if state is None else tuple(map(self._move, state))
-            walk = self._there.start(texts, moved, batched=True)
-        return DeviceSession(walk, self._move)
+            return self._stepper.start(texts, state, batched=batched)
+        with self._device:  # the memory is allocated there
+            start = None if state is None else tuple(map(self._to_device, state))
+            session = self._on_device.start(texts, start, batched=True)
+        return DeviceSession(session, self._to_device)
 
-    def _move(self, array: NDArray[Any]) -> Any:
+    def check_state(self, state: State) -> None:
+        """Raise ``ValueError`` unless a state has the shapes that a text of this model has."""
+        self._stepper.check_state(state)
+
+    def _to_device(self, array: NDArray[Any]) -> Any:
         return torch.from_numpy(array).to(self._device)
 
 
 class DeviceSession:
-    """Texts on their way on a GPU."""
+    """Steps texts on a GPU."""
 
-    def __init__(self, walk: RecurrentSession, move: Any) -> None:
-        self._walk: Any = walk  # its arrays are torch's
-        self._move = move
+    def __init__(self, session: RecurrentSession, to_device: Any) -> None:
+        self._session: Any = session  # its arrays are torch's
+        self._to_device = to_device
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
-        """Read one token of each text; give the logits after it, good until the next step."""
-        logits: NDArray[np.float32] = self._walk.step(self._move(ids)).cpu().numpy()
+        """Read one token of each text; return the logits after it, valid until the next step."""
+        logits: NDArray[np.float32] = self._session.step(self._to_device(ids)).cpu().numpy()
         return logits
 
     def state(self, rows: list[int]) -> State:
         """Return the state of some of the texts as NumPy's arrays."""
-        return tuple(part.cpu().numpy() for part in self._walk.state(rows))
+        return tuple(part.cpu().numpy() for part in self._session.state(rows))
 
 
 def _index_select(table: torch.Tensor, ids: torch.Tensor, out: torch.Tensor) -> None:

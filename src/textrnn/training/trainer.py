@@ -19,7 +19,7 @@ from torch import nn
 from textrnn.callbacks.backup import find_backup
 from textrnn.callbacks.base import Callback, CallbackList
 from textrnn.errors import NonFiniteError
-from textrnn.evaluation import evaluate, metrics
+from textrnn.evaluation.scoring import evaluate, metrics
 from textrnn.history import History
 from textrnn.models.base import LanguageModel
 from textrnn.models.ngram import NGramModel

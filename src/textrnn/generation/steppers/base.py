@@ -1,4 +1,4 @@
-"""One token in, one row of logits out. NumPy only, so a saved model speaks without torch.
+"""One token in, one row of logits out. NumPy only, so a saved model can generate without torch.
 
 Each family has a stepper that does the arithmetic of its torch module for one time step:
 
@@ -7,12 +7,12 @@ Each family has a stepper that does the arithmetic of its torch module for one t
     state   None | tuple of (N, ...) arrays, never changed in place; None = start of text
     logits  (N, V) float32
 
-A stepper is a model's weights and never changes, so any number of threads may share it. A walk is
-texts on their way, with memory of its own.
+A stepper holds a copy of a model's weights and never changes, so any number of threads may share
+it. A session steps some texts, in memory of its own.
 
-A text is stepped by its own matrix-vector products, so the same text comes out alone and beside
+Each text is stepped by its own matrix-vector products, so the same text comes out alone and beside
 others, to the last bit. Stepped ``batched``, all texts share a product of two matrices, which is
-faster and rounds otherwise.
+faster and rounds differently.
 """
 
 import math
@@ -43,7 +43,7 @@ class Stepper(ABC):
         CorruptModelError: a tensor is missing, or has another shape than the config says.
     """
 
-    max_batch_size = 64  # texts that are best written side by side
+    max_batch_size = 64  # texts that are best stepped side by side
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})
@@ -67,31 +67,41 @@ class Stepper(ABC):
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token of each text; give the logits of the token after it, and the state."""
+        """Read one token of each text; return the logits of the next one, and the state."""
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> "Session":
-        """Begin to step so many texts from a state, token after token."""
+        """Begin to step so many texts from a state."""
         return StepSession(self, state, batched)
+
+    def check_state(self, state: State) -> None:
+        """Raise ``ValueError`` unless a state has the shapes that a text of this model has."""
+        _, fresh = self.step(np.zeros(1, dtype=np.int64))
+        expected, found = _shapes(fresh), _shapes(state)
+        if found != expected:
+            raise ValueError(
+                "`state` comes from another model; call state() of this one. "
+                f"Expected: shapes {expected}. Received: {found}"
+            )
 
 
 class Session(Protocol):
-    """N texts on their way. It belongs to who began it: unlike a stepper it changes."""
+    """Steps N texts. It belongs to its caller: unlike a stepper it changes."""
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
-        """Read one token of each text; give the logits after it, good until the next step."""
+        """Read one token of each text; return the logits after it, valid until the next step."""
 
     def state(self, rows: list[int]) -> Any:
         """Return the state of some of the texts, a value that no step changes."""
 
 
 class StepSession:
-    """The walk of a stepper that needs no memory for it."""
+    """The session of a stepper that needs no memory for it."""
 
     def __init__(self, stepper: Stepper, state: State, batched: bool) -> None:
         self._stepper, self._state, self._batched = stepper, state, batched
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
-        """Read one token of each text; give the logits after it."""
+        """Read one token of each text; return the logits after it."""
         logits, self._state = self._stepper.step(ids, self._state, batched=self._batched)
         return logits
 
@@ -144,6 +154,12 @@ def config_choice(value: Any, options: tuple[Any, ...]) -> Any:
             f"The model's config must have one of {options}. Received: {value!r}"
         )
     return value
+
+
+def _shapes(state: Any) -> Any:
+    if isinstance(state, tuple) and all(isinstance(part, np.ndarray) for part in state):
+        return [part.shape for part in state]
+    return type(state).__name__
 
 
 def matmul_rows(h: NDArray[Any], weight: NDArray[Any], batched: bool = False) -> NDArray[Any]:

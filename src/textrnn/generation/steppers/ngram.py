@@ -1,4 +1,4 @@
-"""The arithmetic of counting."""
+"""The steps of n-gram counting."""
 
 from collections.abc import Mapping
 from typing import Any

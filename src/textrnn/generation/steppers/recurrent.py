@@ -7,7 +7,7 @@ vector and a matrix for each layer, and few passes over its result:
 - A layer's output h is wanted in two places: by the layer itself at the next step, by the layer
   above (or the head) at this one. Both weights stand in one matrix. The state of a layer is
   therefore not h but what h adds to the layer's gates at the next step, r = W_hh h + b_hh.
-- Where numbers are put, and which part of an array is which gate, is settled once for a walk.
+- Where numbers are put, and which part of an array is which gate, is settled once for a session.
 - sigmoid(x) = (tanh(x / 2) + 1) / 2, so that one tanh serves all gates. The weights of sigmoid
   gates are halved; the other half is taken where it costs nothing, in the weights that what a
   gate lets through is multiplied with.
@@ -83,12 +83,14 @@ class RecurrentStepper(Stepper):
         first = tensors["embedding.weight"] @ inputs[0][0] if embeds else inputs[0][0]
         self.table = first + inputs[0][1]  # (V, G)
         head = tensors["embedding.weight" if config["tie_weights"] else "head.weight"]
-        above = [*inputs[1:], (head.T, tensors["head.bias"])]
+        outputs = [*inputs[1:], (head.T, tensors["head.bias"])]  # what each layer's h is given to
         self.layers = []
-        for (weight_hh, bias_hh), (weight, bias) in zip(recurrent, above, strict=True):
-            both = np.concatenate([self._recurrent(weight_hh), weight], axis=1)  # (H, G + next)
-            both *= np.float32(1 / self.output_scale)
-            self.layers.append((both, np.concatenate([self._recurrent(bias_hh), bias])))
+        for (weight_hh, bias_hh), (weight, bias) in zip(recurrent, outputs, strict=True):
+            fused = [self._recurrent(weight_hh), weight]
+            fused_weight = np.concatenate(fused, axis=1)  # (H, G + next)
+            fused_weight *= np.float32(1 / self.output_scale)
+            fused_bias = np.concatenate([self._recurrent(bias_hh), bias])
+            self.layers.append((fused_weight, fused_bias))
 
     def _columns(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Put the gates in our order, halve the sigmoid ones, turn rows into columns."""
@@ -110,31 +112,31 @@ class RecurrentStepper(Stepper):
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; the state is r (N, G), and more, of each layer."""
-        walk = self.start(len(ids), state, batched=batched)
-        return walk.step(ids), walk.state(list(range(len(ids))))
+        session = self.start(len(ids), state, batched=batched)
+        return session.step(ids), session.state(list(range(len(ids))))
 
-    def moved(self, move: Callable[[NDArray[Any]], Any], xp: Any, take_rows: Any) -> Self:
+    def to_backend(self, convert: Callable[[NDArray[Any]], Any], xp: Any, take_rows: Any) -> Self:
         """Return a stepper that computes with other arrays than NumPy's.
 
         Args:
-            move: gives such an array for one of NumPy's.
+            convert: returns such an array for one of NumPy's.
             xp: the module of their functions, torch for instance.
             take_rows: puts rows of a table in their place: table, ids, out.
         """
         other = copy(self)
-        other.table, other.xp, other.take_rows = move(self.table), xp, take_rows
-        other.layers = [(move(weight), move(bias)) for weight, bias in self.layers]
+        other.table, other.xp, other.take_rows = convert(self.table), xp, take_rows
+        other.layers = [(convert(weight), convert(bias)) for weight, bias in self.layers]
         return other
 
 
 class RecurrentSession:
-    """N texts on their way through a recurrent model, in memory of their own.
+    """Steps N texts through a recurrent model, in memory of its own.
 
     Args:
         stepper: the model's.
         texts: N.
-        state: where they come from; None = they begin: h = 0, so that r is its bias.
-        batched: whether they share a product of two matrices.
+        state: where they continue; None = start of text: h = 0, so that r is its bias.
+        batched: whether all share a product of two matrices.
     """
 
     def __init__(self, stepper: RecurrentStepper, texts: int, state: State, batched: bool) -> None:
@@ -143,26 +145,26 @@ class RecurrentSession:
         self._x = x = xp.empty((texts, g), dtype=xp.float32)
         self._layers, self._places = [], []
         for weight, bias in stepper.layers:
-            both = xp.empty((texts, weight.shape[1]), dtype=xp.float32)
-            cell = stepper.cell(xp, x, both[:, :g], stepper.width)
+            out = xp.empty((texts, weight.shape[1]), dtype=xp.float32)  # r, then the next input
+            cell = stepper.cell(xp, x, out[:, :g], stepper.width)
             self._places += cell.state
             if state is None:
                 cell.state[0][:] = bias[:g]
             alone = not batched and texts > 1  # each text has a product of its own
-            h, product = (cell.h[:, None], both[:, None]) if alone else (cell.h, both)
-            self._layers.append((cell, h, weight, product, both, bias))
-            x = both[:, g:]
+            h, product = (cell.h[:, None], out[:, None]) if alone else (cell.h, out)
+            self._layers.append((cell, h, weight, product, out, bias))
+            x = out[:, g:]
         self._logits: NDArray[np.float32] = x
         for place, part in zip(self._places, state or (), strict=state is not None):
             place[:] = part
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
-        """Read one token of each text; give the logits after it, which the next step overwrites."""
+        """Read one token of each text; return logits that the next step overwrites."""
         self._take_rows(self._table, ids, self._x)
-        for cell, h, weight, product, both, bias in self._layers:
+        for cell, h, weight, product, out, bias in self._layers:
             cell.compute()
             self._matmul(h, weight, out=product)
-            both += bias
+            out += bias
         return self._logits
 
     def state(self, rows: list[int]) -> tuple[NDArray[Any], ...]:

@@ -18,13 +18,13 @@ from textrnn.generation.steppers.base import (
 )
 
 MAX_WINDOW = 1 << 16
-"""No file's config may ask for a wider window, because no tensor's shape would belie it."""
+"""No file's config may ask for a wider window, as no tensor's shape would expose a wrong value."""
 
 _MAX_TABLES = 1 << 27  # numbers
 
 
 class _WindowStepper(Stepper):
-    """What the window models share: the tokens in reach, an embedding, a head.
+    """What the window models share: the tokens in reach, an embedding, a head. Weights are copied.
 
     Tables have a row a token and a last row of what no token gives, which index -1 finds.
     """
@@ -52,7 +52,7 @@ class _WindowStepper(Stepper):
     def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.window = config["window"]
         self.embedding = np.pad(tensors["embedding.weight"], ((0, 1), (0, 0)))
-        self.head = tensors["head.weight"].T, tensors["head.bias"]
+        self.head = tensors["head.weight"].copy().T, tensors["head.bias"].copy()
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
@@ -85,7 +85,7 @@ class WindowMLPStepper(_WindowStepper):
     def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         super()._prepare(config, tensors)
         w, (v, e) = self.window, self.embedding.shape
-        self.weight, self.bias = tensors["hidden.weight"].T, tensors["hidden.bias"]
+        self.weight, self.bias = tensors["hidden.weight"].copy().T, tensors["hidden.bias"].copy()
         small = w * v * len(self.bias) <= _MAX_TABLES
         self.tables = self.embedding @ self.weight.reshape(w, e, -1) if small else None  # (w, V, H)
 
@@ -113,12 +113,13 @@ class WindowRNNStepper(_WindowStepper):
         super()._prepare(config, tensors)
         e, h = config["embedding_dim"], config["hidden_size"]
         self.add = config["combine"] == "add"
-        weight = tensors["input.weight"].T
+        weight = tensors["input.weight"].copy().T
         self.mix = None if self.add else weight[:h]
         self.table = self.embedding @ weight[-e:] + tensors["input.bias"]  # (V + 1, H)
         if self.add:
             self.table = np.maximum(self.table, 0)
-        self.weight, self.bias = tensors["recurrent.weight"].T, tensors["recurrent.bias"]
+        self.weight = tensors["recurrent.weight"].copy().T
+        self.bias = tensors["recurrent.bias"].copy()
 
     def _features(self, reach: NDArray[np.int64], batched: bool) -> NDArray[np.float32]:
         h = np.zeros((len(reach), len(self.bias)), dtype=np.float32)

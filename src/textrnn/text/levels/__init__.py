@@ -1,0 +1,13 @@
+"""What a token can be: the levels of ``Vocab``, and the table of their names."""
+
+from textrnn.text.levels.base import Level
+from textrnn.text.levels.char import CharLevel
+from textrnn.text.levels.word import WordLevel
+
+__all__ = ["LEVELS", "Level"]
+
+LEVELS: dict[str, Level] = {
+    "char": CharLevel(),
+    "word": WordLevel(),
+}
+"""What ``Vocab(level=...)`` takes, and what stands in a saved file."""
