@@ -10,19 +10,19 @@ from textrnn.checks import check_int, check_number
 
 
 class Dropout(nn.Module):
-    """Zeroes numbers at random in training, drawing them from a generator of its own.
+    """Zeroes elements at random in training, with a random generator of its own.
 
-    The numbers that are kept are divided by 1 - p, so that the expectation stays the same
-    (Srivastava et al. 2014). A mask smaller than the tensor is shared by what it is spread
-    over: with one for (B, H) of a (T, B, H) tensor the same features are missing at every step
-    of a window (Gal and Ghahramani 2016), which suits recurrent networks better than new ones.
+    The elements that are kept are divided by 1 - p, so that the expectation stays the same
+    (Srivastava et al. 2014). A mask smaller than the tensor is broadcast: one of (B, H) for a
+    (T, B, H) tensor drops the same features at every step of a window (variational dropout,
+    Gal and Ghahramani 2016), which suits recurrent networks better than a new mask a step.
 
     Args:
         name: the argument of the model that p comes from, for the error.
-        p: the probability that a number is zeroed, in [0, 1).
+        p: the probability that an element is zeroed, in [0, 1).
 
     Attributes:
-        generator: where the random numbers come from; None is torch's global generator.
+        generator: the source of randomness; None is torch's global generator.
 
     >>> x = torch.ones(4, 2, 3)  # (T, B, H)
     >>> y = Dropout("dropout", 0.5)(x, mask=(2, 3))
@@ -36,18 +36,27 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: torch.Tensor, mask: Sequence[int] | None = None) -> torch.Tensor:
-        """Drop numbers of x in training, give x as it is otherwise; ``mask`` is a shape."""
+        """Return x with elements dropped in training, x itself otherwise.
+
+        Args:
+            x: floating-point numbers of any shape.
+            mask: the shape of the mask, which broadcasts to that of x; None for x's own.
+        """
         if not self.training or self.p == 0:
             return x
         keep = x.new_empty(x.shape if mask is None else tuple(mask))
         return x * keep.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
 
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows between the brackets."""
+        return f"p={self.p}"
+
 
 def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
-    """Return the width of a symbol's vector: as asked, or the vocabulary's size up to a limit.
+    """Return the width of the embedding: as asked, or the vocabulary's size up to a limit.
 
-    A vector as wide as the vocabulary can say all that a symbol can; characters need no more
-    than 64 numbers, words some more.
+    A vector as wide as the vocabulary can tell all tokens apart; characters need no more than
+    64 dimensions, words need some more.
 
     >>> embedding_width(None, 30), embedding_width(None, 300), embedding_width(None, 20_000)
     (30, 64, 128)
@@ -59,10 +68,10 @@ def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
 
 
 def new_embedding(vocab_size: int, embedding_dim: int) -> nn.Embedding:
-    """Return a table of symbols' vectors.
+    """Return an embedding, (V, E).
 
-    On the meta device, where nothing is drawn anyway, it is made without the start that
-    ``nn.Embedding`` gives it: that imports 800 modules, which takes seconds.
+    On the meta device, where nothing is drawn anyway, it skips the initialisation of
+    ``nn.Embedding``, whose first call imports hundreds of modules and takes seconds.
     """
     weight = torch.empty(vocab_size, embedding_dim)
     if weight.is_meta:

@@ -1,4 +1,4 @@
-"""Counting: what followed the last few tokens before?"""
+"""Counting: what has followed the last few tokens so far?"""
 
 from typing import Any
 
@@ -16,22 +16,23 @@ _SMOOTHINGS = ("witten_bell", None)
 
 
 class NGramModel(LanguageModel):
-    """Predicts a token from the counts of what followed the n-1 tokens before it.
+    """Predicts a token from what followed the n-1 tokens before it in the training text.
 
     It learns by counting, not by gradients: ``count(ids)``, once over the text. Only contexts
-    that occur are stored, so a high order costs as much as the text is long. It is the floor
-    that a neural model has to beat, and hard to beat on little text.
+    that occur are stored, so memory grows with the text, not with V**n. It is the floor that a
+    neural model has to beat, and it is hard to beat on little text.
 
     Args:
-        vocab_size: V, the number of symbols.
-        order: n, from 1; the model looks at n-1 tokens. 5 is a good start for characters.
+        vocab_size: V, the number of tokens in the vocabulary.
+        order: n, at least 1; the model looks at n-1 tokens. 5 is a good start for characters.
         smoothing: ``"witten_bell"`` mixes all orders up to n, trusting a context the more the
             fewer different tokens followed it (Witten and Bell 1991, method C, interpolated as
             in Chen and Goodman 1998, section 2.5). ``None`` is plain maximum likelihood of the
-            longest context seen: what never happened has probability zero, so the loss on new
-            text is infinite as a rule.
+            longest context seen: what was never counted has probability zero, so the loss on
+            new text is usually infinite.
 
-    The state is the last n-1 ids. There are no parameters, hence no layer groups.
+    The state is the last n-1 ids, (B, n - 1) int64, -1 for "before the text". There are no
+    parameters, hence no layer groups.
 
     >>> model = NGramModel(vocab_size=3, order=2, smoothing=None)
     >>> model.count(np.array([0, 1, 0, 1, 0, 2]))
@@ -66,7 +67,7 @@ class NGramModel(LanguageModel):
         return logits, text[:, t:]
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Nothing here learns by gradients."""
+        """Return none: nothing here learns by gradients."""
         return {}
 
     def count(self, ids: NDArray[Any]) -> None:
@@ -85,7 +86,7 @@ class NGramModel(LanguageModel):
     def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "NGramModel":
         """Return a model for a larger vocabulary with the same counts.
 
-        What a new token is like plays no part: it was not counted yet.
+        New tokens have no counts yet, whatever they are like.
 
         Args:
             vocab_size: V', the new number of tokens.
@@ -117,7 +118,17 @@ class NGramModel(LanguageModel):
 
 
 class _Table(nn.Module):
-    """The counts after all contexts of one length, laid out as ``NGramStepper`` reads them."""
+    """The counts after all contexts of one length, laid out as ``NGramStepper`` reads them.
+
+    >>> table, root = _Table(), np.zeros(4, dtype=np.int64)  # at level 0 all share one context
+    >>> nodes, moved = table.add(0, root, root[:1], np.array([0, 1, 0, 1]), vocab_size=2)
+    >>> nodes.tolist(), table.tokens.tolist(), table.counts.tolist()
+    ([0, 0, 0, 0], [0, 1], [2, 2])
+    >>> longer = _Table()  # at level 1 the contexts of the last three tokens are 0, 1, 0
+    >>> nodes, moved = longer.add(1, nodes, moved, np.array([0, 1, 0, 1]), vocab_size=2)
+    >>> nodes.tolist(), longer.tokens.tolist(), longer.counts.tolist()  # 1 after 0 twice
+    ([0, 1, 0], [1, 0], [2, 1])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,10 +145,18 @@ class _Table(nn.Module):
         ids: NDArray[np.int64],
         vocab_size: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count a text at level k; ``parents`` and ``moved`` are about level k-1.
+        """Count what follows the contexts of k tokens in a text.
 
-        ``parents[i]`` is the context of the i-th of the last tokens of ``ids``, ``moved[n]`` the
-        new number of the old node n. Returns both for this level.
+        Args:
+            k: the level of this table.
+            parents: (N - k + 1,) the node at level k-1 of the context of each token of ``ids``
+                that has one; at level 0, where all share one, (N,) zeros.
+            moved: the new number of each old node of level k-1.
+            ids: (N,) the text.
+            vocab_size: V.
+
+        Returns:
+            ``parents`` and ``moved`` of this level.
         """
         old = {name: tensor.cpu().numpy() for name, tensor in self.named_buffers()}
         if k == 0:

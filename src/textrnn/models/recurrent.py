@@ -1,7 +1,7 @@
-"""RNN, GRU and LSTM: the state is a vector that each token changes.
+"""RNN, GRU and LSTM: the state is a vector that every token updates.
 
-All three are an embedding, a stack of one-layer recurrent modules and a linear head. They are
-written with the time axis first inside, which is the layout that PyTorch's kernels work in.
+All three are an embedding, a stack of one-layer recurrent modules and a linear head. Inside, the
+time axis comes first, which is the layout that PyTorch's kernels work in.
 """
 
 from collections.abc import Mapping
@@ -81,12 +81,13 @@ class _Recurrent(LanguageModel):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new initial weights.
 
-        Symbols get vectors of variance 1, input weights are Glorot uniform (Glorot and Bengio
-        2010), each gate's recurrent weights orthogonal (Saxe et al. 2014), biases zero. A forget
-        gate's too: starting it at 1 (Jozefowicz et al. 2015) learns more slowly on characters.
+        Embeddings have variance 1 (0.01 where they are the head's weights, too), input weights
+        are Glorot uniform (Glorot and Bengio 2010), each gate's recurrent weights orthogonal
+        (Saxe et al. 2014), biases zero. So is a forget gate's: with 1 (Jozefowicz et al. 2015)
+        characters are learnt more slowly.
 
         Args:
-            generator: where the random numbers come from; None is torch's global generator.
+            generator: the source of randomness; None is torch's global generator.
         """
         if self.head.bias.is_meta:
             return
@@ -108,24 +109,24 @@ class RNNModel(_Recurrent):
         h_t = s(W x_t + U h_(t-1) + b)
 
     Args:
-        vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector; chosen by V if None: V itself, at most
-            64, or 128 above 1,000 symbols.
+        vocab_size: V, the number of tokens in the vocabulary.
+        embedding_dim: E, the width of the embedding; if None, V itself, but at most 64, or 128
+            for a vocabulary above 1,000.
         hidden_size: H, the width of the state.
-        num_layers: recurrent layers on top of each other.
+        num_layers: how many recurrent layers there are, one on top of the other.
         dropout: the probability that a feature of a layer's output is dropped in training, in
             [0, 1); the same features at every step of a window (Gal and Ghahramani 2016).
-        output_dropout: the same of the last layer's output, which goes to the head; as
+        output_dropout: the same for the last layer's output, which goes to the head; equal to
             ``dropout`` if None. 0 is what ``torch.nn.LSTM`` does with its ``dropout``.
-        embedding_dropout: the probability that a symbol is dropped, that is, its vector is zero
-            wherever it occurs in a batch (Merity et al. 2018, section 4.3).
+        embedding_dropout: the probability that a token is dropped: its vector is zero wherever
+            it occurs in a batch (Merity et al. 2018, section 4.3).
         weight_drop: the probability that a weight of U is dropped for a batch, in every layer
             (DropConnect as in AWD-LSTM: Merity et al. 2018, section 2).
-        input: ``"embedding"``, or ``"onehot"`` to feed the layers vectors of V zeros and a one.
+        input: ``"embedding"``, or ``"onehot"`` for one-hot vectors of width V.
         tie_weights: use the embedding as the head's weights, too (Press and Wolf 2017); E is H.
         nonlinearity: s, ``"tanh"`` or ``"relu"``.
-        recurrent_init: ``"orthogonal"``, or ``"identity"`` for a U that begins as the identity,
-            meant for relu (Le, Jaitly and Hinton 2015).
+        recurrent_init: ``"orthogonal"``, or ``"identity"``, which is meant for relu (Le, Jaitly
+            and Hinton 2015).
 
     The state is one tensor (1, B, H) a layer.
 
@@ -155,20 +156,7 @@ class RNNModel(_Recurrent):
     ) -> None:
         check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         check_choice("recurrent_init", recurrent_init, ("orthogonal", "identity"))
-        super().__init__(
-            vocab_size=vocab_size,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            output_dropout=output_dropout,
-            embedding_dropout=embedding_dropout,
-            weight_drop=weight_drop,
-            input=input,
-            tie_weights=tie_weights,
-            nonlinearity=nonlinearity,
-            recurrent_init=recurrent_init,
-        )
+        super().__init__(**_arguments(locals()))
 
 
 class _Gated(_Recurrent):
@@ -188,18 +176,7 @@ class _Gated(_Recurrent):
         input: str = "embedding",
         tie_weights: bool = False,
     ) -> None:
-        super().__init__(
-            vocab_size=vocab_size,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            output_dropout=output_dropout,
-            embedding_dropout=embedding_dropout,
-            weight_drop=weight_drop,
-            input=input,
-            tie_weights=tie_weights,
-        )
+        super().__init__(**_arguments(locals()))
 
 
 class GRUModel(_Gated):
@@ -213,14 +190,14 @@ class GRUModel(_Gated):
         h_t = (1 - z) * n + z * h_(t-1)
 
     Args:
-        vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector, chosen by V if None. This and all that
-            follow are as in ``RNNModel``.
+        vocab_size: V, the number of tokens in the vocabulary.
+        embedding_dim: E, the width of the embedding; chosen by V if None. This and all further
+            arguments are those of ``RNNModel``.
         hidden_size: H, the width of the state.
-        num_layers: recurrent layers on top of each other.
-        dropout: of what a layer gives to the next, in [0, 1).
-        output_dropout: of what the last layer gives to the head; as ``dropout`` if None.
-        embedding_dropout: of symbols.
+        num_layers: how many recurrent layers there are, one on top of the other.
+        dropout: of each layer's output, in [0, 1).
+        output_dropout: of the last layer's output; equal to ``dropout`` if None.
+        embedding_dropout: of whole tokens.
         weight_drop: of the recurrent weights.
         input: ``"embedding"`` or ``"onehot"``.
         tie_weights: use the embedding as the head's weights, too.
@@ -246,14 +223,14 @@ class LSTMModel(_Gated):
         c_t = f * c_(t-1) + i * g                h_t = o * tanh(c_t)
 
     Args:
-        vocab_size: V, the number of symbols.
-        embedding_dim: E, the width of a symbol's vector, chosen by V if None. This and all that
-            follow are as in ``RNNModel``.
+        vocab_size: V, the number of tokens in the vocabulary.
+        embedding_dim: E, the width of the embedding; chosen by V if None. This and all further
+            arguments are those of ``RNNModel``.
         hidden_size: H, the width of the state.
-        num_layers: recurrent layers on top of each other.
-        dropout: of what a layer gives to the next, in [0, 1).
-        output_dropout: of what the last layer gives to the head; as ``dropout`` if None.
-        embedding_dropout: of symbols.
+        num_layers: how many recurrent layers there are, one on top of the other.
+        dropout: of each layer's output, in [0, 1).
+        output_dropout: of the last layer's output; equal to ``dropout`` if None.
+        embedding_dropout: of whole tokens.
         weight_drop: of the recurrent weights.
         input: ``"embedding"`` or ``"onehot"``.
         tie_weights: use the embedding as the head's weights, too.
@@ -266,6 +243,11 @@ class LSTMModel(_Gated):
     """
 
     cell = nn.LSTM
+
+
+def _arguments(names: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments among the local names at the beginning of an ``__init__``."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
 
 
 def _width(config: Mapping[str, Any]) -> int | None:

@@ -1,7 +1,7 @@
 """Models that look at the last w tokens and at nothing before them.
 
-Both read every window of the text in parallel, so they train on contiguous batches like the
-others; their state is the last w-1 ids. Before the text stand vectors of zeros.
+Both read all windows of a text in parallel, so they train on contiguous batches like the other
+families; their state is the last w-1 ids. Positions before the text are vectors of zeros.
 """
 
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from textrnn.models.layers import Dropout, embedding_width, new_embedding
 
 
 class _Window(LanguageModel):
-    """What the window models share: the state, and an embedding of all tokens in reach."""
+    """What the window models share: the state, and the embedding of all tokens in the window."""
 
     embedding: nn.Embedding
     dropout: Dropout
@@ -36,7 +36,7 @@ class _Window(LanguageModel):
 
     @abstractmethod
     def _read(self, x: torch.Tensor, t: int) -> torch.Tensor:
-        """Turn the vectors x (B, w - 1 + T, E) of all T windows into features (B, T, H)."""
+        """Return the features (B, T, H) of the T windows in the vectors x (B, w - 1 + T, E)."""
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parts from embedding to head, each with its parameters."""
@@ -47,11 +47,11 @@ class _Window(LanguageModel):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new initial weights.
 
-        Symbols get vectors of variance 1, weights are Glorot uniform (Glorot and Bengio 2010),
-        biases zero.
+        Embeddings have variance 1, weights are Glorot uniform (Glorot and Bengio 2010), biases
+        zero.
 
         Args:
-            generator: where the random numbers come from; None is torch's global generator.
+            generator: the source of randomness; None is torch's global generator.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear) and not module.weight.is_meta:
@@ -69,9 +69,9 @@ class WindowMLPModel(_Window):
         h_t = relu(U [E[x_(t-w+1)]; ...; E[x_t]] + b)        logits_t = W h_t + c
 
     Args:
-        vocab_size: V, the number of symbols.
-        window: w, how many tokens it sees, at most 65,536.
-        embedding_dim: E, the width of a symbol's vector; chosen by V if None, as in ``RNNModel``.
+        vocab_size: V, the number of tokens in the vocabulary.
+        window: w, how many tokens it sees, from 1 to 65,536.
+        embedding_dim: E, the width of the embedding; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of the hidden layer.
         dropout: the probability that a feature of h_t is dropped in training, in [0, 1).
 
@@ -113,23 +113,23 @@ class WindowMLPModel(_Window):
 
 
 class WindowRNNModel(_Window):
-    """A recurrent network that starts anew in each window: fast.ai's first RNNs.
+    """A recurrent network that starts afresh in each window: fast.ai's first RNNs.
 
-    Each window of w tokens is read from a zero state h with the same weights at every step k:
+    Each window of w tokens is read from a zero state h, with the same weights at every step k:
 
         combine="add"       h <- tanh(U (h + relu(W E[x_k] + a)) + b)
         combine="concat"    h <- tanh(U relu(W [h; E[x_k]] + a) + b)
 
     and the last h is scored: logits = W' h + c. Source: fast.ai's lesson 6 (Practical Deep
     Learning for Coders, 2018), where "add" is the Char3Model with window=3 and the CharLoopModel
-    with 8, and "concat" with 8 is the CharLoopConcatModel. It costs w times what an ``RNNModel``
-    does, which carries h on.
+    with 8, and "concat" with 8 is the CharLoopConcatModel. It costs w times as much as an
+    ``RNNModel``, which carries h along.
 
     Args:
-        vocab_size: V, the number of symbols.
-        window: w, how many tokens it sees, at most 65,536.
-        combine: how a token meets the state, ``"add"`` or ``"concat"``.
-        embedding_dim: E, the width of a symbol's vector; chosen by V if None, as in ``RNNModel``.
+        vocab_size: V, the number of tokens in the vocabulary.
+        window: w, how many tokens it sees, from 1 to 65,536.
+        combine: how a token and the state are combined, ``"add"`` or ``"concat"``.
+        embedding_dim: E, the width of the embedding; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of h.
         dropout: the probability that a feature of the last h is dropped in training, in [0, 1).
 
