@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TextIO
 
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
+from textrnn.generation.steppers import STEPPERS
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -93,9 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
-    train.add_argument(
-        "--model", default="lstm", help="lstm, gru, rnn, window_rnn, window_mlp, ngram"
-    )
+    train.add_argument("--model", default="lstm", help=", ".join(STEPPERS))
     train.add_argument("--level", default="char", help="what a token is (default: %(default)s)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
     train.add_argument("--num-layers", type=int, help="recurrent layers")

@@ -35,6 +35,11 @@ def test_dropout_does_nothing_when_off(p, training, generator):
     assert torch.equal(Dropout("dropout", p).train(training)(x), x)
 
 
+def test_dropout_shows_its_probability():
+    """As torch's own does."""
+    assert repr(Dropout("dropout", 0.25)) == "Dropout(p=0.25)"
+
+
 def test_dropout_draws_from_its_generator():
     """The same generator gives the same masks, and the global one is not touched."""
     layer, x, masks = Dropout("dropout", 0.5), torch.ones(2, 3, 50), []
