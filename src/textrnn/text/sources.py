@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from textrnn.checks import check_number
 from textrnn.errors import DataError
+from textrnn.text.lookalikes import check_collection, check_documents, check_text
 
 Text = str | Path | Iterable[str | Path]
 """What ``fit`` and ``evaluate`` take: a text, a file, or documents."""
@@ -29,16 +30,17 @@ def read_text(text: Text) -> str:
     Args:
         text: a ``str`` is the text itself; a ``Path`` is a UTF-8 file; a list (or any other
             iterable) holds documents, each a ``str`` or a ``Path``, which are joined by a line
-            break. Nothing is normalised: ``"\r\n"`` stays as it is, only a byte order mark at
-            the start of a file is dropped.
+            break. Lines that end in their line break, as an open file gives them, are one text.
+            Nothing is normalised: ``"\r\n"`` stays as it is, only a byte order mark at the
+            start of a file is dropped.
 
     Returns:
         The text, at least one character long.
 
     Raises:
         DataError: the text is empty, the file is not UTF-8 (with the offset of the first bad
-            byte), or a ``str`` is the name of an existing file.
-        TypeError: ``text`` is none of these, ``bytes`` for instance.
+            byte), or a ``str`` is the name of a file or looks like one.
+        TypeError: ``text`` is none of these: ``bytes``, a table or a dict for instance.
         OSError: the file cannot be read.
 
     >>> read_text(["first document", "second"])
@@ -50,16 +52,13 @@ def read_text(text: Text) -> str:
             f"text.decode('utf-8'). Received: {type(text).__name__} of length {len(text)}"
         )
     if isinstance(text, str):
-        if _names_a_file(text):
-            raise DataError(
-                "`text` is the text itself, but this one is the name of a file. "
-                f"To read the file, pass Path({text!r}). Received: {text!r}"
-            )
+        check_text(text)
         result = text
     elif isinstance(text, Path):
         result = _read_file(text)
     elif isinstance(text, Iterable):
-        result = "\n".join(_read_document(document, i) for i, document in enumerate(text))
+        check_collection(text)
+        result = _join(list(text))
     else:
         raise TypeError(
             "`text` must be str, a Path or a list of documents. "
@@ -105,6 +104,14 @@ def split(
     return train, valid
 
 
+def _join(documents: list[str | Path]) -> str:
+    """Return documents as one text, and lines that keep their line breaks as they were."""
+    check_documents(documents)
+    lines = all(isinstance(line, str) and line.endswith("\n") for line in documents[:-1])
+    texts = (_read_document(document, i) for i, document in enumerate(documents))
+    return ("" if lines else "\n").join(texts)
+
+
 def _read_document(document: object, index: int) -> str:
     if isinstance(document, str):
         return document
@@ -114,15 +121,6 @@ def _read_document(document: object, index: int) -> str:
         f"`text[{index}]` must be a document: str or Path. "
         f"Received: {type(document).__name__} {document!r:.60}"
     )
-
-
-def _names_a_file(text: str) -> bool:
-    if len(text) >= 260 or "\n" in text:
-        return False
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # not a possible name on this system
-        return False
 
 
 def _read_file(path: Path) -> str:
