@@ -26,6 +26,7 @@ from torch import nn
 from textrnn import ContiguousBatcher, LSTMModel, TextGenerator, Trainer, Vocab
 from textrnn.evaluation.scoring import ngram_baseline
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -88,7 +89,7 @@ def throughput(text: str, precision: str) -> None:
         trainer = Trainer(models[0], OptimizerConfig(learning_rate=2e-3, precision=precision))
         adam = torch.optim.Adam(models[1].parameters(), lr=2e-3)
         jobs: list[Callable[[], object]] = [
-            lambda t=trainer: t.fit(ids, epochs=1, batch_size=32, seq_len=64),  # type: ignore[misc]
+            lambda t=trainer: t.fit(ids, Plan(epochs=1, batch_size=32, seq_len=64)),  # type: ignore[misc]
             lambda m=models[1], a=adam: plain_epoch(m, a, wide),  # type: ignore[misc]
         ]
         cost = {}

@@ -22,7 +22,9 @@ import torch
 from textrnn import BackupAndRestore, KeepBestWeights, Trainer
 from textrnn.files import model_file
 from textrnn.models.registry import build
+from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 
 
 def saves(megabytes: float, turns: int, folder: Path) -> None:
@@ -71,7 +73,7 @@ def backups(turns: int, folder: Path) -> None:
     trainer = Trainer(model, OptimizerConfig(), seed=0)
     callbacks = [KeepBestWeights(), Timed(folder / "b", delete_checkpoint=False)]
     sizes = {"batch_size": 32, "seq_len": 64}
-    trainer.fit(ids, ids[:2000], epochs=2, callbacks=callbacks, **sizes)
+    trainer.fit(Corpus(ids, ids[:2000]), Plan(epochs=2, **sizes), callbacks=callbacks)
     size = (folder / "b").stat().st_size / 1e6
     middle = statistics.median(times)
     print("| backup | MB | seconds | of 30 s |\n|---|---|---|---|")

@@ -36,10 +36,12 @@ import torch.nn.functional as F
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
 from textrnn.evaluation.scoring import ngram_baseline
 from textrnn.models.registry import build
+from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 from textrnn.training.schedules import Schedule, cosine_restarts
 
-Plan = list[tuple[int, float, str | Schedule]]
+Stages = list[tuple[int, float, str | Schedule]]
 """Epochs, learning rate and schedule of each stage; the optimiser goes on from stage to stage."""
 
 
@@ -52,12 +54,12 @@ class Row:
     printed: float
     kind: str
     model_args: dict[str, Any]
-    plan: Plan
+    plan: Stages
     weight_decay: float = 0.0
     long: bool = False  # only when asked for by name
 
 
-def steady(*stages: tuple[int, float]) -> Plan:
+def steady(*stages: tuple[int, float]) -> Stages:
     """Return a plan without annealing inside a stage."""
     return [(epochs, rate, "constant") for epochs, rate in stages]
 
@@ -67,9 +69,9 @@ TWO = {**FAC, "num_layers": 2, "dropout": 0.25, "output_dropout": 0.0}
 WIDE = {"embedding_dim": 42, "hidden_size": 512, "num_layers": 2, "dropout": 0.5}
 WIDE["output_dropout"] = 0.0
 WEEK2 = {"embedding_dim": 42, "hidden_size": 128}
-CHAIN: Plan = [*steady((2, 1e-2)), (31, 1e-2, partial(cosine_restarts, cycles=5))]
-B_CHAIN: Plan = [*steady((2, 1e-2)), (15, 1e-2, partial(cosine_restarts, cycles=4))]
-B_LONG: Plan = [*B_CHAIN, (63, 1e-2, partial(cosine_restarts, cycles=6))]
+CHAIN: Stages = [*steady((2, 1e-2)), (31, 1e-2, partial(cosine_restarts, cycles=5))]
+B_CHAIN: Stages = [*steady((2, 1e-2)), (15, 1e-2, partial(cosine_restarts, cycles=4))]
+B_LONG: Stages = [*B_CHAIN, (63, 1e-2, partial(cosine_restarts, cycles=6))]
 ROWS = [
     Row("Char3Model (training loss)", "triples", 1.84525, "window_rnn",
         {"window": 3, "combine": "add", **FAC}, steady((1, 1e-2), (1, 1e-3))),
@@ -155,14 +157,15 @@ def train_on_text(row: Row, data: Data, say: Callable[[str], None]) -> tuple[Lan
     )
     done = 0
     for epochs, rate, schedule in row.plan:
-        trainer.settings, trainer.learning_rate = replace(settings, schedule=schedule), rate
+        trainer.config, trainer.learning_rate = replace(settings, schedule=schedule), rate
         history = trainer.fit(
-            data.train,
-            data.valid,
-            epochs=done + epochs,
-            initial_epoch=done,
-            batch_size=data.batch_size,
-            seq_len=data.seq_len,
+            Corpus(data.train, data.valid),
+            Plan(
+                epochs=done + epochs,
+                initial_epoch=done,
+                batch_size=data.batch_size,
+                seq_len=data.seq_len,
+            ),
             callbacks=[tell],
         )
         done += epochs

@@ -4,6 +4,8 @@ import difflib
 import functools
 import inspect
 import math
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
@@ -143,3 +145,11 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def warn(message: str) -> None:
+    """Warn with the line of the user's code from which textrnn was called."""
+    depth, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "textrnn":
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, stacklevel=depth)

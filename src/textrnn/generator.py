@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from textrnn.callbacks.backup import find_backup
-from textrnn.callbacks.base import Callback
+from textrnn.callbacks.base import Callback, check_callbacks
 from textrnn.callbacks.report import VERBOSE, progress
-from textrnn.checks import check_choice, check_int, named_arguments, plain
+from textrnn.checks import check_choice, check_int, named_arguments
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.decoding import SupportsStepping
@@ -20,7 +20,13 @@ from textrnn.history import History
 from textrnn.inspection.inspectable import Inspectable
 from textrnn.models import LanguageModel
 from textrnn.models.arrays import from_arrays, state_arrays
-from textrnn.models.registry import MODELS, check_arguments, make_stepper, model_type_of
+from textrnn.models.registry import (
+    MODELS,
+    ModelSpec,
+    check_arguments,
+    make_stepper,
+    model_type_of,
+)
 from textrnn.text.corpus import Corpus, read_corpus
 from textrnn.text.sources import Text
 from textrnn.text.vocab import LEVELS, Vocab
@@ -28,9 +34,9 @@ from textrnn.training import defaults
 from textrnn.training.device import pick_device
 from textrnn.training.lock import TrainingLock
 from textrnn.training.lr_finder import SuggestedLRs, lr_find
-from textrnn.training.optim import LearningRate, OptimizerConfig
-from textrnn.training.plan import make_plan
-from textrnn.training.run import check_fit_arguments
+from textrnn.training.optim import LearningRate, MakeOptimizer, OptimizerConfig
+from textrnn.training.plan import FitArguments, Plan
+from textrnn.training.prepare import Setup
 from textrnn.training.schedules import Schedule
 from textrnn.training.trainer import Trainer
 
@@ -43,16 +49,16 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
-            or a ``LanguageModel`` of your own.
+            a ``LanguageModel`` class, which is built in ``fit``, or an instance.
         level: ``"char"`` or ``"word"``: what a token is.
+        vocab: a tokenizer of your own; it is used as it is, and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).
         **model_args: arguments of the model's class, such as ``hidden_size=512``.
 
     Attributes:
         model: the ``LanguageModel``, a plain torch module; None before ``fit``.
-        vocab: the ``Vocab``; None before ``fit``. One that is set by hand before the first
-            ``fit`` is used as it is, and does not grow.
+        vocab: the ``Vocab``; None before ``fit`` unless it was passed.
         history: the ``History`` of the last ``fit``.
         stop_training: set it to True in a callback to end training.
 
@@ -69,35 +75,33 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     def __init__(
         self,
-        model: str | LanguageModel = "lstm",
+        model: ModelSpec | LanguageModel = "lstm",
         *,
         level: str = "char",
+        vocab: Vocab | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
         **model_args: Any,
     ) -> None:
         check_choice("level", level, LEVELS)
-        own = ("level", "device", "seed")
-        check_arguments(model, model_args, own)
+        check_arguments(model, model_args, ("level", "vocab", "device", "seed"))
         self.model = model if isinstance(model, LanguageModel) else None
-        if seed is not None:
-            seed = check_int("seed", seed, 0, 2**63 - 1)
-        self.vocab: Vocab | None = None
+        self.vocab = vocab
         self.history = History()
         self.stop_training = False
-        self.level, self.device, self.seed = level, pick_device(device), seed
-        self._kind = model if isinstance(model, str) else model_type_of(model)
-        self._model_args = model_args
-        self._settings = OptimizerConfig()
+        self.level, self.device = level, pick_device(device)
+        self.seed = None if seed is None else check_int("seed", seed, 0, 2**63 - 1)
+        spec = type(model) if isinstance(model, LanguageModel) else model
+        self._setup = Setup(spec, model_args, self.device, self.seed, OptimizerConfig())
         self._trainer: Trainer | None = None
-        self._grows = False  # a vocabulary that was set by hand stays as it is
-        self._turnstile = TrainingLock("TextGenerator")
+        self._extends = False  # a vocabulary that was passed stays as it is
+        self._lock = TrainingLock("TextGenerator")
 
     @named_arguments
     def compile(
         self,
         *,
-        optimizer: str = "adamw",
+        optimizer: str | MakeOptimizer = "adamw",
         learning_rate: LearningRate | None = None,
         weight_decay: float | None = None,
         clip_norm: float | None = 1.0,
@@ -107,7 +111,8 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Say how to optimise; without it ``fit`` uses these defaults.
 
         Args:
-            optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``.
+            optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, a torch optimiser class, or a function
+                from parameter groups to an optimiser.
             learning_rate: the schedule's peak: a float, or one a layer group as
                 ``slice(lo, hi)``, list or dict; None to have it chosen.
             weight_decay: of the matrices, at least 0; None is 0.01 for "adamw", 0 for others.
@@ -120,7 +125,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         Raises:
             TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
         """
-        self._settings = OptimizerConfig(
+        config = OptimizerConfig(
             optimizer=optimizer,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -128,6 +133,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             schedule=schedule,
             precision=precision,
         )
+        self._setup = replace(self._setup, config=config)
         self._trainer = None
 
     @named_arguments
@@ -146,12 +152,11 @@ class TextGenerator(GenerationMixin, Inspectable):
         stateful: bool = True,
         verbose: str | int = "auto",
     ) -> History:
-        """Learn from a text. A second call goes on from the weights.
+        """Learn from a text. A second call continues from the weights.
 
-        New symbols in the text of a second call, or of a call after ``load``, are added to the
-        vocabulary (those that a first ``fit`` on this text would have chosen). They start with
-        the weights of the same letter or word in another case or without its diacritics, or with
-        the mean of all; everything known stays as it was.
+        New tokens in the text of a second call, or of a call after ``load``, are added to the
+        vocabulary. They start with the weights of the same letter or word in another case or
+        without its diacritics, or with the mean of all; everything known stays as it was.
 
         Args:
             text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
@@ -159,14 +164,13 @@ class TextGenerator(GenerationMixin, Inspectable):
             minutes: wall time instead, everything included; the learning-rate schedule is
                 sized to it.
             batch_size: rows of text read side by side; chosen if None.
-            seq_len: tokens that gradients flow back; chosen if None.
+            seq_len: length of back-propagation through time, in tokens; chosen if None.
             validation_split: the part of the text, at its end, that is kept for validation, in
                 [0, 1); 0 for none.
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
-            initial_epoch: number of the first epoch, to go on counting after an earlier ``fit``.
-            stateful: whether the state is carried from window to window in training; without
-                that each window of ``seq_len`` tokens is a text of its own. Validation carries it.
+            initial_epoch: number of the first epoch, to continue counting.
+            stateful: whether the state is carried from window to window in training.
             verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch, both to
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
@@ -175,51 +179,35 @@ class TextGenerator(GenerationMixin, Inspectable):
 
         Raises:
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
-            UnknownTokenError: ``vocab`` was set by hand, and does not hold a symbol of the text.
+            UnknownTokenError: ``vocab`` was passed, and does not hold a token of the text.
             NonFiniteError: the loss became infinite or NaN; the weights are the last good ones.
             RuntimeError: another thread is training this generator.
-            ValueError: a backup (``BackupAndRestore``) is of another training.
+            ValueError: a backup (``BackupAndRestore``) belongs to a different run.
         """
         began = time.perf_counter()
-        epochs = defaults.EPOCHS if epochs is None and minutes is None else epochs
-        epochs, minutes, initial_epoch = plain((epochs, minutes, initial_epoch))
-        batch_size, seq_len = plain((batch_size, seq_len))
-        callbacks = () if callbacks is None else callbacks
-        check_fit_arguments(epochs, minutes, batch_size, seq_len, initial_epoch, callbacks)
+        asked = FitArguments(
+            epochs=defaults.EPOCHS if epochs is None and minutes is None else epochs,
+            minutes=minutes,
+            batch_size=batch_size,
+            seq_len=seq_len,
+            initial_epoch=initial_epoch,
+            stateful=stateful,
+        )
+        callbacks = [] if callbacks is None else callbacks
+        check_callbacks(callbacks)
         check_choice("verbose", verbose, VERBOSE)
-        data = validation_split, validation_data
-        sizes = {"batch_size": batch_size, "seq_len": seq_len}
-        backup = find_backup(callbacks)
-        with self._turnstile.taken():
-            length = {"epochs": epochs, "minutes": minutes}
-            begun = backup.read_choices() if backup else None
-            corpus, model, chosen = self._prepare(text, sizes, *data, begun=begun, **length)
-            if self._trainer is None:
-                settings = self._settings.with_rate(chosen["learning_rate"])
-                self._trainer = Trainer(model, settings, seed=self.seed)
-            elif self.vocab is not None and model is not self.model:
-                self._trainer.adopt(model, corpus.vocab.init_from(self.vocab))
-            self._grows |= self.vocab is None
-            self.vocab, self.model, self.history = corpus.vocab, model, History()
-            chosen |= {"learning_rate": self.learning_rate}
-            self.history.params = {**length, "seed": self.seed, **chosen}
-            headline = defaults.headline(model, len(corpus.ids), len(corpus.valid_ids), chosen)
-            headline += f"; goes on from {backup.path}" if backup and begun else ""
-            return self._trainer.fit(
-                corpus.ids,
-                corpus.valid_ids if len(corpus.valid_ids) else None,
-                epochs=epochs,
-                seconds=minutes and max(60 * minutes - (time.perf_counter() - began), 1e-3),
-                callbacks=[*progress(verbose, headline), *callbacks],
-                initial_epoch=initial_epoch,
-                stateful=stateful,
-                chars_per_token=corpus.chars_per_token,
-                owner=self,
-                history=self.history,
-                batch_size=chosen["batch_size"],
-                seq_len=chosen["seq_len"],
-                facts={"minutes": minutes, "vocabulary": corpus.vocab.to_config()},
-            )
+        with self._lock.held():
+            corpus = self._read(text, validation_split, validation_data)
+            saved = next((found for c in callbacks if (found := c.saved_plan())), None)
+            plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
+            trainer = self._trainer_for(corpus, plan)
+            plan = replace(plan, learning_rate=trainer.learning_rate)
+            self.history = History()
+            self.history.params = {**plan.to_params(), "seed": self.seed}
+            line = defaults.headline(trainer.model, corpus, plan)
+            line += "; resumes from a backup" if saved else ""
+            shown = [*progress(verbose, line), *callbacks]
+            return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
 
     @named_arguments
     def lr_find(
@@ -230,12 +218,12 @@ class TextGenerator(GenerationMixin, Inspectable):
         seq_len: int | None = None,
         steps: int = 100,
     ) -> SuggestedLRs:
-        """Train a copy with ever higher learning rates until it diverges, to find a good one.
+        """Train a copy with ever higher learning rates until it diverges; suggest a good one.
 
         Args:
-            text: what ``fit`` will get.
-            batch_size: as in ``fit``.
-            seq_len: as in ``fit``.
+            text: as ``batch_size`` and ``seq_len`` what ``fit`` will get.
+            batch_size: rows of text read side by side.
+            seq_len: tokens.
             steps: how many rates to try, at least 2, from 1e-6 to 1.
 
         Returns:
@@ -246,37 +234,38 @@ class TextGenerator(GenerationMixin, Inspectable):
             DataError: as ``fit``.
             ValueError: the model learns by counting, or an argument is out of range.
         """
-        check_fit_arguments(defaults.EPOCHS, None, batch_size, seq_len, 0, ())
-        self._turnstile.check()
-        sizes = {"batch_size": batch_size, "seq_len": seq_len}
-        corpus, model, chosen = self._prepare(text, sizes)
+        began = time.perf_counter()
+        asked = FitArguments(epochs=defaults.EPOCHS, batch_size=batch_size, seq_len=seq_len)
+        self._lock.check()
+        corpus = self._read(text)
+        plan = self._setup.plan(corpus, asked, began, model=self.model)
         return lr_find(
-            model,
+            self._setup.model_for(corpus, plan, self.model, self.vocab),
             corpus.ids,
-            self._settings.with_rate(chosen["learning_rate"]),
-            batch_size=chosen["batch_size"],
-            seq_len=chosen["seq_len"],
+            self._setup.config_for(plan),
+            batch_size=plan.batch_size,
+            seq_len=plan.seq_len,
             steps=steps,
             seed=self.seed,
         )
 
-    def _prepare(
-        self, text: Text, sizes: dict[str, int | None], *data: Any, **length: Any
-    ) -> tuple[Corpus, LanguageModel, dict[str, Any]]:
-        """Read a text; give a model for it, the one there is or a new one, and how to train."""
+    def _read(self, text: Text, *validation: Any) -> Corpus:
         level = self.vocab.level if self.vocab else self.level
-        corpus = read_corpus(text, level, self.vocab, self._grows, *data)
-        own: dict[str, Any] = {
-            "kind": self._kind,
-            "model_args": self._model_args,
-            "seed": self.seed,
-        }
-        own |= {"settings": self._settings, "device": self.device}
-        model, chosen = make_plan(corpus, self.model, self.vocab, **own, **length)
-        return corpus, model, chosen | {name: size for name, size in sizes.items() if size}
+        return read_corpus(text, level, self.vocab, self._extends, *validation)
+
+    def _trainer_for(self, corpus: Corpus, plan: Plan) -> Trainer:
+        """Return a trainer of the model for a corpus; it keeps the moments of the last fit."""
+        model = self._setup.model_for(corpus, plan, self.model, self.vocab)
+        if self._trainer is None:
+            self._trainer = Trainer(model, self._setup.config_for(plan), seed=self.seed)
+        elif model is not self.model and self.vocab is not None and corpus.vocab is not None:
+            self._trainer.replace_model(model, corpus.vocab.init_from(self.vocab))
+        self._extends |= self.vocab is None
+        self.vocab, self.model = corpus.vocab, model
+        return self._trainer
 
     def save(self, path: str | Path) -> None:
-        """Write everything needed to generate, evaluate and go on training to one file.
+        """Write everything needed to generate, evaluate and train further to one file.
 
         Args:
             path: the file, ``.safetensors`` by custom. A model that exists is replaced at once
@@ -322,13 +311,20 @@ class TextGenerator(GenerationMixin, Inspectable):
         model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, level=vocab.level, device=device)
         gen.vocab, gen.model = vocab, model.to(gen.device)
-        gen.history, gen._grows = history, True
+        gen.history, gen._extends = history, True
         return gen
 
     @property
-    def learning_rate(self) -> float:
-        """The peak learning rate of the last layer group; setting it scales all groups."""
-        return self._trainer.learning_rate if self._trainer else 0.0
+    def learning_rate(self) -> float | None:
+        """The peak learning rate of the last layer group; setting it scales all groups.
+
+        Before the first ``fit`` it is the rate that ``compile`` was given, if that is one number,
+        else None; so it is for a model that learns by counting alone.
+        """
+        if self._trainer is not None:
+            return self._trainer.learning_rate
+        rate = self._setup.config.learning_rate
+        return float(rate) if isinstance(rate, int | float) else None
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -337,9 +333,9 @@ class TextGenerator(GenerationMixin, Inspectable):
         self._trainer.learning_rate = value
 
     def _fitted(self) -> tuple[Vocab, LanguageModel]:
-        self._turnstile.check()
+        self._lock.check()
         if self.vocab is None or self.model is None:
-            message = "This TextGenerator has learnt nothing yet"
+            message = "This TextGenerator has learned nothing yet"
             raise NotFittedError(
                 f"{message}: call fit(text) first, or use TextGenerator.load(path)."
             )

@@ -31,7 +31,9 @@ from textrnn.callbacks import (
 from textrnn.errors import NonFiniteError
 from textrnn.evaluation.scoring import evaluate
 from textrnn.models import GRUModel
+from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 from textrnn.training.trainer import Trainer
 
 IDS = np.arange(417) % 7
@@ -81,7 +83,7 @@ def test_hooks_are_called_in_order():
     calls = []
     hooks = {h: (lambda *args, h=h: calls.append((h, *args[:-1]))) for h in HOOKS}
     trainer = Trainer(GRUModel(7, hidden_size=4))
-    trainer.fit(IDS, IDS, epochs=2, callbacks=[LambdaCallback(**hooks)], **SIZES)
+    trainer.fit(Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=[LambdaCallback(**hooks)])
     epochs = [
         [
             ("on_epoch_begin", epoch),
@@ -103,7 +105,9 @@ def test_logs_hold_what_the_docs_say():
     logs = {}
     keep = {h: (lambda *args, h=h: logs.update({h: args[-1]})) for h in HOOKS}
     trainer = Trainer(GRUModel(7, hidden_size=4))
-    history = trainer.fit(IDS, IDS, epochs=2, callbacks=[LambdaCallback(**keep)], **SIZES)
+    history = trainer.fit(
+        Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=[LambdaCallback(**keep)]
+    )
     batch = {"loss", "gradient_norm", "learning_rate", "progress", "tokens_per_second"}
     trained = {"loss", "bits_per_char", "perplexity"}
     tested = {f"val_{name}" for name in trained}
@@ -128,7 +132,7 @@ def test_callbacks_are_called_in_their_order():
         )
         for i in range(3)
     ]
-    Trainer(GRUModel(7, hidden_size=4)).fit(IDS, epochs=1, callbacks=callbacks, **SIZES)
+    Trainer(GRUModel(7, hidden_size=4)).fit(IDS, Plan(epochs=1, **SIZES), callbacks=callbacks)
     assert calls == [0, 1, 2, 0, 1, 2]
 
 
@@ -351,7 +355,7 @@ def test_reduce_lr_on_plateau(trainer, settings, losses, rates):
     callback = ReduceLROnPlateau(**{"factor": 0.5, **settings})
     act(callback, trainer, losses, lambda epoch: seen.append(trainer.learning_rate))
     np.testing.assert_allclose(seen, rates)
-    peaks = {group["name"]: group["peak"] for group in trainer.learner.optimizer.param_groups}
+    peaks = {group["name"]: group["peak"] for group in trainer.train_step.optimizer.param_groups}
     np.testing.assert_allclose(list(peaks.values()), np.array([0.25, 0.5, 1.0]) * rates[-1])
 
 
@@ -371,7 +375,7 @@ def test_learning_rate_scheduler(trainer):
         calls.append((epoch, rate))
         return rate / 2 if epoch else 0.8
 
-    history = trainer.fit(IDS, epochs=3, callbacks=[LearningRateScheduler(halve)], **SIZES)
+    history = trainer.fit(IDS, Plan(epochs=3, **SIZES), callbacks=[LearningRateScheduler(halve)])
     np.testing.assert_allclose(calls, [(0, 0.5), (1, 0.8), (2, 0.4)])
     np.testing.assert_allclose(history.history["learning_rate"], [0.8, 0.4, 0.2])
 
@@ -406,7 +410,7 @@ def test_csv_logger_writes_the_history(tmp_path, trainer, separator):
     path = tmp_path / "log.csv"
     path.write_text("something older\n")
     logger = CSVLogger(path, separator=separator)
-    history = trainer.fit(IDS, IDS, epochs=3, callbacks=[logger], **SIZES)
+    history = trainer.fit(Corpus(IDS, IDS), Plan(epochs=3, **SIZES), callbacks=[logger])
     columns = {"epoch": history.epoch, **history.history}
     assert rows_of(path, separator) == [
         {name: values[i] for name, values in columns.items()} for i in range(3)
@@ -418,7 +422,7 @@ def test_csv_logger_appends(tmp_path, trainer):
     path = tmp_path / "log.csv"
     for first in (0, 2):
         logger = CSVLogger(str(path), append=True)
-        trainer.fit(IDS, epochs=first + 2, initial_epoch=first, callbacks=[logger], **SIZES)
+        trainer.fit(IDS, Plan(epochs=first + 2, initial_epoch=first, **SIZES), callbacks=[logger])
     assert [row["epoch"] for row in rows_of(path)] == [0, 1, 2, 3]
     assert path.read_text().count("epoch") == 1
 
@@ -587,7 +591,7 @@ def test_the_best_weights_are_kept(losses, best):
     """At the end the model has the weights of the lowest val_loss, the first of equal ones."""
     trainer, said = Trainer(GRUModel(7, hidden_size=4)), []
     note, keep = Losses(losses), KeepBestWeights(said.append)
-    trainer.fit(IDS, IDS, epochs=3, callbacks=[note, keep], **SIZES)
+    trainer.fit(Corpus(IDS, IDS), Plan(epochs=3, **SIZES), callbacks=[note, keep])
     assert keep.best_epoch == best
     assert torch.equal(vector(trainer.model), note.weights[best])
     told = [f"kept the weights of the best epoch: epoch {best + 1}, val_loss {losses[best]:.4f}"]
@@ -599,7 +603,7 @@ def test_without_validation_the_last_weights_stay():
     trainer, keep = Trainer(GRUModel(7, hidden_size=4)), KeepBestWeights()
     last = []
     note = LambdaCallback(on_epoch_end=lambda epoch, logs: last.append(vector(trainer.model)))
-    trainer.fit(IDS, epochs=2, callbacks=[note, keep], **SIZES)
+    trainer.fit(IDS, Plan(epochs=2, **SIZES), callbacks=[note, keep])
     assert keep.best_epoch is None
     assert torch.equal(vector(trainer.model), last[-1])
 
@@ -609,9 +613,8 @@ def test_the_average_of_the_weights_by_hand():
     trainer = Trainer(GRUModel(7, hidden_size=4), OptimizerConfig(learning_rate=0.1))
     plain = Trainer(copy.deepcopy(trainer.model), OptimizerConfig(learning_rate=0.1))
     average, steps, seen = vector(plain.model), [], []
-    plain.fit(IDS, epochs=2, callbacks=[
-        LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(vector(plain.model)))
-    ], **SIZES)  # fmt: skip
+    note = LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(vector(plain.model)))
+    plain.fit(IDS, Plan(epochs=2, **SIZES), [note])
     for n, weights in enumerate(steps, 1):
         momentum = min(0.8, n / (10 + n))
         average = momentum * average + (1 - momentum) * weights
@@ -619,7 +622,9 @@ def test_the_average_of_the_weights_by_hand():
         on_train_batch_end=lambda batch, logs: seen.append(vector(trainer.model)),
         on_epoch_end=lambda epoch, logs: seen.append(logs["val_loss"]),
     )
-    history = trainer.fit(IDS, IDS, epochs=2, callbacks=[SwapEMAWeights(0.8), look], **SIZES)
+    history = trainer.fit(
+        Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=[SwapEMAWeights(0.8), look]
+    )
     trained = [weights for weights in seen if isinstance(weights, torch.Tensor)]
     assert all(map(torch.equal, trained, steps))
     torch.testing.assert_close(vector(trainer.model), average)
@@ -630,7 +635,7 @@ def test_the_average_is_kept_without_validation_too():
     """At the end the model has the average, not the last weights."""
     trainer, last = Trainer(GRUModel(7, hidden_size=4), OptimizerConfig(learning_rate=0.1)), []
     note = LambdaCallback(on_train_batch_end=lambda batch, logs: last.append(vector(trainer.model)))
-    trainer.fit(IDS, epochs=2, callbacks=[note, SwapEMAWeights(0.9)], **SIZES)
+    trainer.fit(IDS, Plan(epochs=2, **SIZES), callbacks=[note, SwapEMAWeights(0.9)])
     assert not torch.allclose(vector(trainer.model), last[-1], atol=1e-4)
 
 

@@ -16,6 +16,7 @@ from textrnn.evaluation.scoring import evaluate, metrics, ngram_baseline, surpri
 from textrnn.models import GRUModel, LanguageModel, LSTMModel, NGramModel, RNNModel
 from textrnn.text.vocab import Vocab
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 from textrnn.training.trainer import Trainer
 
 
@@ -114,7 +115,7 @@ def test_reading_in_parts_is_close_for_recurrent_models(cls):
     model = cls(len(vocab), hidden_size=24)
     model.reset_parameters(torch.Generator().manual_seed(0))
     Trainer(model, OptimizerConfig(learning_rate=0.02), seed=0).fit(
-        ids, epochs=3, batch_size=16, seq_len=32
+        ids, Plan(epochs=3, batch_size=16, seq_len=32)
     )
     expected = one_pass(model, ids).mean(dtype=np.float64)
     assert expected < 2  # it has learnt something

@@ -193,6 +193,8 @@ import numpy as np
 import torch
 from textrnn import LambdaCallback, Trainer
 from textrnn.models.registry import build
+from textrnn.text.corpus import Corpus
+from textrnn.training.plan import Plan
 
 rank, folder, what = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 torch.distributed.init_process_group(
@@ -208,8 +210,8 @@ def act(batch, logs):
 ids = np.random.default_rng(0).integers(7, size=4000)
 model = build("gru", 7, {"hidden_size": 8}, seed=0)
 callbacks = [LambdaCallback(on_train_batch_end=act)]
-sizes = {"batch_size": 4, "seq_len": 16, "callbacks": callbacks}
-history = Trainer(model, seed=0).fit(ids, ids[:50], epochs=2, **sizes)
+plan = Plan(epochs=2, batch_size=4, seq_len=16)
+history = Trainer(model, seed=0).fit(Corpus(ids, ids[:50]), plan, callbacks)
 print(json.dumps([len(steps), history.stopped_by, float(model.head.weight.sum())]))
 """
 

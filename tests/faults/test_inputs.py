@@ -658,7 +658,7 @@ def test_31_a_misspelt_keyword_elsewhere(call, meant):
 def test_32_before_fit(tmp_path, monkeypatch, method, arguments):
     """What needs a trained model says what to call first, and writes no file."""
     monkeypatch.chdir(tmp_path)
-    message = r"has learnt nothing yet: call fit\(text\) first, or use TextGenerator\.load\(path\)"
+    message = r"has learned nothing yet: call fit\(text\) first, or use TextGenerator\.load\(path\)"
     with pytest.raises(NotFittedError, match=message) as info:
         getattr(make(), method)(*arguments)
     assert isinstance(info.value, TextRNNError)

@@ -22,6 +22,7 @@ from textrnn.files import model_file
 from textrnn.models import LSTMModel
 from textrnn.models.registry import build
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 from textrnn.training.train_step import TrainStep, clip
 
 pytestmark = pytest.mark.faults
@@ -65,12 +66,12 @@ def test_66_a_loss_that_is_not_finite_never_reaches_the_weights():
         on_train_batch_end=lambda *_: seen.append([p.detach().clone() for p in model.parameters()])
     )
     with (
-        pytest.warns(UserWarning, match=r"the step was refused\. Training goes on with"),
+        pytest.warns(UserWarning, match=r"the step was refused\. Training continues with"),
         pytest.raises(
             NonFiniteError, match=r"epoch 1, batch 6;.*Received: loss nan, learning rate"
         ),
     ):
-        Trainer(model, seed=0).fit(IDS, epochs=1, callbacks=[watch], **SIZES)
+        Trainer(model, seed=0).fit(IDS, Plan(epochs=1, **SIZES), callbacks=[watch])
     assert finite(model)
     assert all(map(torch.equal, model.parameters(), seen[3]))  # the last good ones
     assert not all(map(torch.equal, seen[2], seen[3]))
@@ -83,7 +84,7 @@ def test_66_an_absurd_rate():
         pytest.warns(UserWarning, match="refused"),
         pytest.raises(NonFiniteError, match=r"learning rate 7\.5e\+37"),
     ):
-        trainer.fit(IDS, epochs=3, **SIZES)
+        trainer.fit(IDS, Plan(epochs=3, **SIZES))
     assert finite(model)
 
 
@@ -91,7 +92,9 @@ def test_66_a_poisoned_training_leaves_the_last_good_backup(tmp_path):
     """What lies on the disk are finite numbers, from before."""
     backup = BackupAndRestore(tmp_path / "b", 1)
     with pytest.warns(UserWarning, match="refused"), pytest.raises(NonFiniteError, match="batch 6"):
-        Trainer(Poisoned(7, hidden_size=8), seed=0).fit(IDS, epochs=1, callbacks=[backup], **SIZES)
+        Trainer(Poisoned(7, hidden_size=8), seed=0).fit(
+            IDS, Plan(epochs=1, **SIZES), callbacks=[backup]
+        )
     for path in (backup.path, backup.previous):
         tensors = model_file.load(path)[1].values()
         assert all(np.isfinite(t).all() for t in tensors if t.dtype.kind == "f")
@@ -105,11 +108,11 @@ def test_67_a_gradient_that_overflows_in_half_precision():
     overflow = model.head.weight.register_hook(lambda gradient: gradient * math.inf)
     x = torch.from_numpy(IDS[:64].reshape(4, 16))
     before = [p.detach().clone() for p in model.parameters()]
-    learner.step(x, x)
+    learner(x, x)
     assert all(map(torch.equal, model.parameters(), before))
     assert learner._scaler.get_scale() == 512.0
     overflow.remove()
-    learner.step(x, x)
+    learner(x, x)
     assert not all(map(torch.equal, model.parameters(), before))
     assert finite(model)
 
@@ -169,7 +172,7 @@ def test_70_out_of_memory_says_what_would_need_less():
     with pytest.raises(
         torch.OutOfMemoryError, match=r"smaller batch_size.*batch_size=4, seq_len=16"
     ):
-        Trainer(model).fit(IDS, epochs=1, **SIZES)
+        Trainer(model).fit(IDS, Plan(epochs=1, **SIZES))
     assert not model.training
     assert model(torch.zeros(1, 3, dtype=torch.int64))[0].isfinite().all()
 

@@ -19,10 +19,12 @@ import torch
 
 from textrnn import TextGenerator, Trainer
 
-from textrnn.training import distributed, plan
+from textrnn.training import defaults, distributed
 from textrnn.models.registry import build
 from textrnn.models.arrays import state_arrays
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
+from textrnn.text.corpus import Corpus
 
 rank, world_size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if world_size > 1:
@@ -34,10 +36,12 @@ ids = np.random.default_rng(0).integers(7, size=400)
 model = build("gru", 7, {"hidden_size": 12, "num_layers": 2}, seed=0)
 settings = {"optimizer": "sgd", "precision": "float32", "learning_rate": 1.0}
 settings = OptimizerConfig(**settings, clip_norm=0.25)  # clips every other step
-history = Trainer(model, settings, seed=0).fit(ids, ids[:50], epochs=2, batch_size=4, seq_len=16)
+history = Trainer(model, settings, seed=0).fit(
+    Corpus(ids, ids[:50]), Plan(epochs=2, batch_size=4, seq_len=16)
+)
 measured = {name: history.history[name] for name in ("loss", "val_loss")}
 measured["mean"] = distributed.all_reduce_mean(torch.tensor([1.0 + rank, 10.0])).numpy()
-plan.training_speed = lambda *given: 1e8 * (1 + 9 * rank)  # one has a much faster machine
+defaults.training_speed = lambda *given: 1e8 * (1 + 9 * rank)  # one has a much faster machine
 gen = TextGenerator(seed=0)
 chosen = gen.fit("abc" * 9000, minutes=0.002, verbose=0).params
 measured["choices"] = chosen["speed"], gen.model.config["hidden_size"]

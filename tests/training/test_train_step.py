@@ -33,7 +33,7 @@ def learn(model, seed=0):
     )
     with learner.training():
         for _ in range(3):
-            loss, state = learner.step(X, X, state)
+            loss, state = learner(X, X, state)
             losses.append(float(loss))
     return losses
 
@@ -80,7 +80,7 @@ def test_a_step_in_half_precision_is_nearly_the_same(kind, precision):
     half.precision = precision
     if precision == "float16":
         half._scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    losses = [float(learner.step(X, X)[0]) for learner in (whole, half)]
+    losses = [float(learner(X, X)[0]) for learner in (whole, half)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
     assert float(whole.gradient_norm) == pytest.approx(float(half.gradient_norm), rel=2e-2)

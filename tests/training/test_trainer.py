@@ -21,7 +21,9 @@ from textrnn.models import LSTMModel, NGramModel, RNNModel
 from textrnn.models.base import LanguageModel, detach
 from textrnn.models.registry import MODELS
 from textrnn.text.batching import ContiguousBatcher
+from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import Plan
 from textrnn.training.schedules import SCHEDULES
 from textrnn.training.trainer import Trainer
 
@@ -109,7 +111,7 @@ def test_one_batch_can_be_learnt_by_heart(family):
     """Thirty random tokens are learnt to a loss below 0.05."""
     model = small(family, hidden_size=32)
     trainer = Trainer(model, OptimizerConfig(learning_rate=0.05))
-    history = trainer.fit(IDS[:33], epochs=150, batch_size=2, seq_len=16)
+    history = trainer.fit(IDS[:33], Plan(epochs=150, batch_size=2, seq_len=16))
     assert history.history["loss"][-1] < 0.05
     assert history.history["loss"][0] > 1.5
 
@@ -118,7 +120,7 @@ def test_one_batch_can_be_learnt_by_heart(family):
 def test_training_equals_a_plain_loop(family):
     """Weights and losses after two epochs are those of truncated back-propagation by hand."""
     model, twin = small(family), small(family)
-    history = Trainer(model, plain(learning_rate=0.5)).fit(IDS, epochs=2, **SIZES)
+    history = Trainer(model, plain(learning_rate=0.5)).fit(IDS, Plan(epochs=2, **SIZES))
 
     batcher = ContiguousBatcher(torch.from_numpy(IDS).long(), **SIZES)
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.5)
@@ -143,7 +145,7 @@ def test_training_equals_a_plain_loop(family):
 def test_the_state_is_carried_and_detached():
     """A batch gets the state the one before gave, but none where an epoch or a quarter begins."""
     model = Sums(V)
-    Trainer(model, plain(learning_rate=0.1)).fit(IDS, epochs=3, **SIZES)
+    Trainer(model, plain(learning_rate=0.1)).fit(IDS, Plan(epochs=3, **SIZES))
     assert len(model.received) == 12
     fresh = [k for k, state in enumerate(model.received) if state is None]
     assert fresh == [0, 3, 4, 6, 8, 9]  # epochs begin at 0, 4, 8, quarters at 3, 6, 9
@@ -158,7 +160,7 @@ def test_batches_are_those_of_the_batcher(initial_epoch):
     model = Sums(V)
     epochs = initial_epoch + 2
     trainer = Trainer(model, plain(learning_rate=0.1))
-    history = trainer.fit(IDS, epochs=epochs, initial_epoch=initial_epoch, **SIZES)
+    history = trainer.fit(IDS, Plan(epochs=epochs, initial_epoch=initial_epoch, **SIZES))
     batcher = ContiguousBatcher(torch.from_numpy(IDS).long(), **SIZES)
     batcher.epoch = initial_epoch
     expected = [x for _ in range(2) for x, _ in batcher]
@@ -172,7 +174,7 @@ def test_gradients_are_clipped_as_torch_clips_them(clip_norm):
     """One step moves the weights by the gradient that torch's clip_grad_norm_ leaves."""
     model, twin = small("lstm"), small("lstm")
     trainer = Trainer(model, plain(learning_rate=1.0, clip_norm=clip_norm))
-    trainer.fit(IDS, epochs=1, batch_size=1, seq_len=416)
+    trainer.fit(IDS, Plan(epochs=1, batch_size=1, seq_len=416))
 
     batches = ContiguousBatcher(torch.from_numpy(IDS).long(), batch_size=1, seq_len=416)
     ((x, y),) = batches
@@ -186,7 +188,7 @@ def test_gradients_are_clipped_as_torch_clips_them(clip_norm):
 def test_a_counting_model_counts_once(ids, vocab):
     """An n-gram model makes one epoch without a training loss, whatever ``epochs`` says."""
     model, twin = NGramModel(len(vocab), order=3), NGramModel(len(vocab), order=3)
-    history = Trainer(model).fit(ids[:1000], ids[1000:], epochs=5, initial_epoch=2)
+    history = Trainer(model).fit(Corpus(ids[:1000], ids[1000:]), Plan(epochs=5, initial_epoch=2))
     twin.count(ids[:1000])
     for name, tensor in twin.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor)
@@ -200,8 +202,9 @@ def test_validation_is_evaluate(family, ids, vocab):
     """The last epoch's val_ quantities are what evaluate says about the trained model."""
     args = {"order": 3} if family == "ngram" else {"hidden_size": 8, "dropout": 0.5}
     model = MODELS[family](len(vocab), **args)
-    sizes = {"batch_size": 8, "seq_len": 32, "chars_per_token": (2.0, 2.5)}
-    history = Trainer(model).fit(ids[:1000], ids[1000:], epochs=2, **sizes)
+    plan = Plan(epochs=2, batch_size=8, seq_len=32)
+    corpus = Corpus(ids[:1000], ids[1000:], chars_per_token=(2.0, 2.5))
+    history = Trainer(model).fit(corpus, plan)
     for name, value in evaluate(model, ids[1000:], chars_per_token=2.5).items():
         assert history.history[f"val_{name}"][-1] == value
     if family != "ngram":
@@ -212,7 +215,7 @@ def test_validation_is_evaluate(family, ids, vocab):
 def test_without_validation_text_nothing_is_validated():
     """Without validation ids there are no val_ quantities, and no validation hooks are run."""
     never = LambdaCallback(on_test_begin=pytest.fail, on_test_end=pytest.fail)
-    history = Trainer(small("rnn")).fit(IDS, epochs=1, callbacks=[never], **SIZES)
+    history = Trainer(small("rnn")).fit(IDS, Plan(epochs=1, **SIZES), callbacks=[never])
     names = {"loss", "bits_per_char", "perplexity", "gradient_norm", "learning_rate", "seconds"}
     assert set(history.history) == names
 
@@ -225,7 +228,7 @@ def test_the_seed_decides_about_dropout(family):
     """Training with dropout gives bit-equal weights for one seed, and others for another."""
     models = [small(family, dropout=0.5) for _ in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
-        Trainer(model, seed=seed).fit(IDS, epochs=1, **SIZES)
+        Trainer(model, seed=seed).fit(IDS, Plan(epochs=1, **SIZES))
     assert torch.equal(weights(models[0]), weights(models[1]))
     assert not torch.equal(weights(models[0]), weights(models[2]))
 
@@ -234,7 +237,7 @@ def test_without_a_seed_training_differs():
     """Two trainers without a seed drop other features."""
     models = [small("lstm", dropout=0.5) for _ in range(2)]
     for model in models:
-        Trainer(model).fit(IDS, epochs=1, **SIZES)
+        Trainer(model).fit(IDS, Plan(epochs=1, **SIZES))
     assert not torch.equal(*map(weights, models))
 
 
@@ -250,8 +253,8 @@ def test_what_callbacks_do_does_not_change_the_course():
             random.random(),
         )
     )
-    Trainer(quiet, seed=1).fit(IDS, epochs=2, **SIZES)
-    Trainer(disturbed, seed=1).fit(IDS, epochs=2, callbacks=[disturb], **SIZES)
+    Trainer(quiet, seed=1).fit(IDS, Plan(epochs=2, **SIZES))
+    Trainer(disturbed, seed=1).fit(IDS, Plan(epochs=2, **SIZES), callbacks=[disturb])
     assert torch.equal(weights(quiet), weights(disturbed))
 
 
@@ -259,7 +262,7 @@ def test_global_random_numbers_are_left_alone():
     """Training with dropout and validation draws nothing from any global generator."""
     model = small("lstm", dropout=0.5)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    Trainer(model, seed=1).fit(IDS, IDS, epochs=1, **SIZES)
+    Trainer(model, seed=1).fit(Corpus(IDS, IDS), Plan(epochs=1, **SIZES))
     after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
@@ -270,7 +273,7 @@ def test_dropout_is_given_back():
     model = small("lstm", dropout=0.5)
     modes = []
     look = each_batch(lambda logs: modes.append(model.training))
-    Trainer(model, seed=1).fit(IDS, IDS, epochs=2, callbacks=[look], **SIZES)
+    Trainer(model, seed=1).fit(Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=[look])
     assert modes == [True] * 8
     assert not model.training
     assert all(dropout.generator is None for dropout in model.dropouts)
@@ -285,7 +288,7 @@ def test_rates_follow_the_schedule(schedule):
     rates = []
     trainer = Trainer(Sums(V), plain(learning_rate=0.25, schedule=schedule))
     batches = each_batch(lambda logs: rates.append(logs["learning_rate"]))
-    trainer.fit(IDS, epochs=10, callbacks=[batches], **SIZES)
+    trainer.fit(IDS, Plan(epochs=10, **SIZES), callbacks=[batches])
     factor = schedule if callable(schedule) else SCHEDULES[schedule]
     np.testing.assert_allclose(rates, [0.25 * factor(k / 40) for k in range(40)], rtol=1e-12)
 
@@ -294,7 +297,7 @@ def test_rates_follow_the_schedule(schedule):
 def test_the_last_step_is_small(schedule):
     """At the end of training the learning rate is near 0, and History holds that rate."""
     trainer = Trainer(Sums(V), plain(learning_rate=0.5, schedule=schedule))
-    history = trainer.fit(IDS, epochs=10, **SIZES)
+    history = trainer.fit(IDS, Plan(epochs=10, **SIZES))
     assert 0 < history.history["learning_rate"][-1] < 0.01 * 0.5
 
 
@@ -305,11 +308,11 @@ def test_rates_of_layer_groups_keep_their_ratios():
     rates = []
 
     def note(logs):
-        rates.append({g["name"]: g["lr"] for g in trainer.learner.optimizer.param_groups})
+        rates.append({g["name"]: g["lr"] for g in trainer.train_step.optimizer.param_groups})
         if len(rates) == 5:
             trainer.learning_rate = 0.02
 
-    trainer.fit(IDS, epochs=2, callbacks=[each_batch(note)], **SIZES)
+    trainer.fit(IDS, Plan(epochs=2, **SIZES), callbacks=[each_batch(note)])
     assert list(rates[0]) == ["embedding", "layer0", "head"]
     for rate in rates:
         np.testing.assert_allclose(rate["layer0"] / rate["embedding"], 10, rtol=1e-9)
@@ -360,11 +363,11 @@ def test_a_step_that_is_not_finite_is_refused(fault, clip_norm):
     )
     with (
         pytest.warns(
-            UserWarning, match=r"at epoch 1, batch 3.*goes on with 0\.125\. Received.*0\.5 at"
+            UserWarning, match=r"at epoch 1, batch 3.*continues with 0\.125\. Received.*0\.5 at"
         ),
         pytest.raises(NonFiniteError, match=error),
     ):
-        trainer.fit(IDS, epochs=2, callbacks=[note], **SIZES)
+        trainer.fit(IDS, Plan(epochs=2, **SIZES), callbacks=[note])
     assert len(before) == 6
     assert [bool(torch.equal(*pair)) for pair in itertools.pairwise(before)] == [
         False, False, True, False, False,
@@ -379,7 +382,9 @@ def test_training_goes_on_after_one_refused_step(fault):
     losses = []
     with pytest.warns(UserWarning, match="the step was refused"):
         history = Trainer(model, plain(learning_rate=0.5)).fit(
-            IDS, epochs=5, callbacks=[each_batch(lambda logs: losses.append(logs["loss"]))], **SIZES
+            IDS,
+            Plan(epochs=5, **SIZES),
+            callbacks=[each_batch(lambda logs: losses.append(logs["loss"]))],
         )
     assert [i for i, loss in enumerate(losses) if not np.isfinite(loss)] == [2]
     assert np.isfinite(history.history["loss"]).all()
@@ -396,9 +401,9 @@ def test_a_learning_rate_that_explodes_leaves_finite_weights(clip_norm):
     trainer = Trainer(model, plain(learning_rate=1e8, clip_norm=clip_norm))
     with (
         pytest.warns(UserWarning, match="the step was refused"),
-        pytest.raises(NonFiniteError, match="A lower learning rate or clip_norm helps"),
+        pytest.raises(NonFiniteError, match="Lower the learning rate or clip_norm"),
     ):
-        trainer.fit(IDS, epochs=9, **SIZES)
+        trainer.fit(IDS, Plan(epochs=9, **SIZES))
     assert weights(model).isfinite().all()
 
 
@@ -409,9 +414,8 @@ def test_the_gradient_s_norm_is_logged():
     twin.load_state_dict(model.state_dict())
     history = Trainer(model, plain(learning_rate=1e-9, clip_norm=1e-6)).fit(
         IDS,
-        epochs=1,
+        Plan(epochs=1, **SIZES),
         callbacks=[each_batch(lambda logs: norms.append(logs["gradient_norm"]))],
-        **SIZES,
     )
     x, y = (part.long() for part in next(iter(ContiguousBatcher(torch.from_numpy(IDS), **SIZES))))
     nn.functional.cross_entropy(twin(x)[0].flatten(0, 1), y.flatten()).backward()
@@ -426,7 +430,7 @@ def test_terminate_on_nan_ends_quietly():
     before = []
     note = LambdaCallback(on_train_batch_begin=lambda batch, logs: before.append(weights(model)))
     callbacks = [note, TerminateOnNaN()]
-    history = Trainer(model).fit(IDS, IDS, epochs=2, callbacks=callbacks, **SIZES)
+    history = Trainer(model).fit(Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=callbacks)
     assert history.stopped_by == "callback"
     assert history.epoch == [0]
     assert np.isfinite(history.history["loss"][0])
@@ -439,7 +443,7 @@ def test_terminate_on_nan_may_raise():
     model = Faulty(FAULTS["the loss is NaN"])
     callbacks = [TerminateOnNaN(raise_error=True)]
     with pytest.raises(NonFiniteError, match="The loss is not finite at batch 2"):
-        Trainer(model).fit(IDS, epochs=2, callbacks=callbacks, **SIZES)
+        Trainer(model).fit(IDS, Plan(epochs=2, **SIZES), callbacks=callbacks)
 
 
 # How training ends
@@ -453,11 +457,11 @@ def test_stop_training_ends_after_the_batch():
     def stop(logs):
         trainer.stop_training = len(model.ids) == 6
 
-    history = trainer.fit(IDS, epochs=3, callbacks=[each_batch(stop)], **SIZES)
+    history = trainer.fit(IDS, Plan(epochs=3, **SIZES), callbacks=[each_batch(stop)])
     assert len(model.ids) == 6
     assert history.epoch == [0, 1]
     assert history.stopped_by == "callback"
-    again = trainer.fit(IDS, epochs=1, **SIZES)
+    again = trainer.fit(IDS, Plan(epochs=1, **SIZES))
     assert again.stopped_by is None
     assert len(model.ids) == 10
 
@@ -474,7 +478,9 @@ def test_ctrl_c_ends_after_the_batch():
             signal.raise_signal(signal.SIGINT)
 
     trainer = Trainer(model)
-    history = trainer.fit(IDS, IDS, epochs=3, callbacks=[each_batch(interrupt)], **SIZES)
+    history = trainer.fit(
+        Corpus(IDS, IDS), Plan(epochs=3, **SIZES), callbacks=[each_batch(interrupt)]
+    )
     assert len(steps) == 2
     assert history.epoch == [0]
     assert history.stopped_by == "interrupt"
@@ -495,7 +501,7 @@ def test_a_second_ctrl_c_interrupts_at_once():
 
     callbacks = [each_batch(interrupt), LambdaCallback(on_train_end=ends.append)]
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        Trainer(Sums(V)).fit(IDS, epochs=3, callbacks=callbacks, **SIZES)
+        Trainer(Sums(V)).fit(IDS, Plan(epochs=3, **SIZES), callbacks=callbacks)
     assert steps == ["after the first"]
     assert ends == [{}]
     assert signal.getsignal(signal.SIGINT) is handler
@@ -508,7 +514,7 @@ def test_ctrl_c_is_noted_whatever_is_trained(family):
     interrupt = LambdaCallback(
         on_epoch_begin=lambda epoch, logs: signal.raise_signal(signal.SIGINT)
     )
-    history = Trainer(model).fit(IDS, epochs=2, callbacks=[interrupt], **SIZES)
+    history = Trainer(model).fit(IDS, Plan(epochs=2, **SIZES), callbacks=[interrupt])
     assert history.epoch == [0]
     assert history.stopped_by == "interrupt"
 
@@ -521,7 +527,7 @@ def test_training_in_a_thread_leaves_signals_alone():
     trainer = Trainer(small("rnn"))
 
     def work():
-        results.append(trainer.fit(IDS, epochs=1, callbacks=[look], **SIZES))
+        results.append(trainer.fit(IDS, Plan(epochs=1, **SIZES), callbacks=[look]))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -547,11 +553,11 @@ def test_an_error_in_a_callback_comes_out(hook):
     model = small("lstm", dropout=0.5)
     trainer = Trainer(model)
     with pytest.raises(RuntimeError, match="my own mistake"):
-        trainer.fit(IDS, IDS, epochs=2, callbacks=callbacks, **SIZES)
+        trainer.fit(Corpus(IDS, IDS), Plan(epochs=2, **SIZES), callbacks=callbacks)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not model.training
     assert all(dropout.generator is None for dropout in model.dropouts)
-    assert trainer.fit(IDS, epochs=1, **SIZES).epoch == [0]
+    assert trainer.fit(IDS, Plan(epochs=1, **SIZES)).epoch == [0]
     assert ends == ["before", "after"]
 
 
@@ -574,7 +580,9 @@ def test_a_time_budget_is_used_to_its_end(valid_ids):
     rows = []
     trainer = Trainer(Sums(V), plain(learning_rate=1.0, schedule="one_cycle"))
     callbacks = [each_batch(rows.append)]
-    history = trainer.fit(IDS, valid_ids, seconds=200, callbacks=callbacks, **SIZES)
+    history = trainer.fit(
+        Corpus(IDS, valid_ids), Plan(minutes=200 / 60, **SIZES), callbacks=callbacks
+    )
     progress = [row["progress"] for row in rows]
     assert progress == sorted(progress)
     assert progress[0] < 0.1
@@ -592,7 +600,7 @@ def test_a_time_budget_is_used_to_its_end(valid_ids):
 def test_a_time_too_short_for_a_step_makes_one():
     """Even a budget that is over at once gives one batch, one epoch and its validation."""
     model = Sums(V)
-    history = Trainer(model).fit(IDS, IDS, seconds=1e-6, **SIZES)
+    history = Trainer(model).fit(Corpus(IDS, IDS), Plan(minutes=1e-6 / 60, **SIZES))
     assert history.epoch == [0]
     assert history.history["val_loss"] == [evaluate(model, IDS)["loss"]]
     x, _ = next(iter(ContiguousBatcher(torch.from_numpy(IDS).long(), **SIZES)))
@@ -611,21 +619,18 @@ def test_a_time_too_short_for_a_step_makes_one():
         ({"epochs": True}, TypeError, "`epochs` must be a whole number"),
         ({"epochs": 1.5}, TypeError, "`epochs` must be a whole number"),
         ({"epochs": "2"}, TypeError, "`epochs` must be a whole number"),
-        ({}, ValueError, "either how many epochs to train or for how long"),
-        ({"epochs": 1, "seconds": 1.0}, ValueError, "either how many epochs to train or for how"),
-        ({"seconds": 0}, ValueError, "must be a number above 0. Received: 0"),
-        ({"seconds": np.nan}, ValueError, "must be a number above 0. Received: nan"),
-        ({"seconds": np.inf}, ValueError, "must be a number above 0. Received: inf"),
-        ({"seconds": True}, TypeError, "must be a number above 0. Received: True"),
+        ({}, ValueError, "either `epochs` or `minutes`, not both. Received: epochs=None"),
+        ({"epochs": 1, "minutes": 1.0}, ValueError, "either `epochs` or `minutes`"),
+        ({"minutes": 0}, ValueError, "must be a number above 0. Received: 0"),
+        ({"minutes": np.nan}, ValueError, "must be a number above 0. Received: nan"),
+        ({"minutes": np.inf}, ValueError, "must be a number above 0. Received: inf"),
+        ({"minutes": True}, TypeError, "must be a number above 0. Received: True"),
         ({"epochs": 1, "batch_size": 0}, ValueError, "`batch_size` must be at least 1"),
         ({"epochs": 1, "batch_size": 2.0}, TypeError, "`batch_size` must be a whole number"),
         ({"epochs": 1, "seq_len": 0}, ValueError, "`seq_len` must be at least 1"),
         ({"epochs": 2, "initial_epoch": 2}, ValueError, "`initial_epoch` must be at least 0 and"),
         ({"epochs": 2, "initial_epoch": -1}, ValueError, "`initial_epoch` must be at least 0"),
-        ({"seconds": 2, "initial_epoch": -1}, ValueError, "`initial_epoch` must be at least 0"),
-        ({"epochs": 1, "callbacks": [EarlyStopping]}, TypeError, "`callbacks` must be a list of"),
-        ({"epochs": 1, "callbacks": [print]}, TypeError, "`callbacks` must be a list of Callback"),
-        ({"epochs": 1, "callbacks": EarlyStopping()}, TypeError, "`callbacks` must be a list of"),
+        ({"minutes": 2, "initial_epoch": -1}, ValueError, "`initial_epoch` must be at least 0"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments, error, message):
@@ -633,25 +638,59 @@ def test_arguments_that_cannot_be_meant(arguments, error, message):
     model = small("rnn")
     before = weights(model)
     with pytest.raises(error, match=message):
-        Trainer(model).fit(IDS, **arguments)
+        Trainer(model).fit(IDS, Plan(**arguments))
     assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("callbacks", [[EarlyStopping], [print], EarlyStopping()])
+def test_callbacks_that_are_none(callbacks):
+    """Classes, functions and a callback without its list are refused."""
+    with pytest.raises(TypeError, match="`callbacks` must be a list of Callback"):
+        Trainer(small("rnn")).fit(IDS, Plan(epochs=1), callbacks)
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        ([[0, 1], [1, 0]], TypeError, r"`ids` must be a flat array of whole numbers"),
+        ([0.5, 1.0], TypeError, r"`ids` must be a flat array of whole numbers"),
+        ("abc", TypeError, r"`ids` must be a flat array of whole numbers"),
+        ([0, 1, V], ValueError, rf"below the model's vocab_size, {V}. Received: ids from 0 to {V}"),
+        ([0, -1, 2], ValueError, r"Received: ids from -1 to 2"),
+    ],
+)
+def test_ids_that_cannot_be_trained_on(ids, error, message):
+    """They are refused with their shape or their range."""
+    with pytest.raises(error, match=message):
+        Trainer(small("rnn")).fit(ids, Plan(epochs=1))
+
+
+@pytest.mark.parametrize("make", [list, torch.from_numpy, np.asarray], ids=str)
+def test_ids_may_be_a_list_a_tensor_or_an_array(make):
+    """They train to the same weights."""
+    models = [small("rnn"), small("rnn")]
+    Trainer(models[0], plain(), seed=0).fit(IDS, Plan(epochs=1, **SIZES))
+    Trainer(models[1], plain(), seed=0).fit(make(IDS.astype(np.int64)), Plan(epochs=1, **SIZES))
+    assert torch.equal(weights(models[0]), weights(models[1]))
 
 
 def test_one_token_is_too_short():
     """A text of one token is refused."""
     with pytest.raises(DataError, match="at least 2 tokens"):
-        Trainer(RNNModel(V)).fit(IDS[:1], epochs=1)
+        Trainer(RNNModel(V)).fit(IDS[:1], Plan(epochs=1))
 
 
 def test_callbacks_see_the_owner():
     """Callbacks see who owns the training: the trainer itself if nobody else does."""
     callback = Callback()
     trainer = Trainer(LSTMModel(V, hidden_size=4))
-    trainer.fit(IDS, epochs=3, callbacks=[callback], **SIZES)
+    trainer.fit(IDS, Plan(epochs=3, **SIZES), callbacks=[callback])
     assert callback.model is trainer
-    assert callback.params == {"epochs": 3, "steps": 4}
+    metrics = ["loss", "bits_per_char", "perplexity", "gradient_norm", "learning_rate", "seconds"]
+    assert callback.params == {"epochs": 3, "steps": 4, "metrics": metrics}
+    assert callback.trainer is trainer
     owner = SimpleNamespace(stop_training=True)
-    history = trainer.fit(IDS, epochs=1, callbacks=[callback], owner=owner, **SIZES)
+    history = trainer.fit(IDS, Plan(epochs=1, **SIZES), callbacks=[callback], callback_model=owner)
     assert callback.model is owner
     assert owner.stop_training is False
     assert len(history) == 1
@@ -663,23 +702,22 @@ def test_callbacks_see_the_owner():
 def test_without_state_every_window_begins_anew():
     """``stateful=False`` hands no state on; the losses are those of windows as texts."""
     model = Sums(V)
-    Trainer(model, plain()).fit(IDS, epochs=3, stateful=False, **SIZES)
+    Trainer(model, plain()).fit(IDS, Plan(epochs=3, stateful=False, **SIZES))
     assert model.received == [None] * len(model.received)
     carrying = Sums(V)
-    Trainer(carrying, plain()).fit(IDS, epochs=3, **SIZES)
+    Trainer(carrying, plain()).fit(IDS, Plan(epochs=3, **SIZES))
     assert any(state is not None for state in carrying.received)
 
 
 def test_a_step_is_the_loop_written_by_hand():
-    """``step`` gives the loss and the state, and steps with the rates that are set."""
+    """A train step returns the loss and the state; the rate is the peak times the factor."""
     model, twin = small("rnn"), small("rnn")
     trainer = Trainer(model, plain(learning_rate=0.5))
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.125)
-    assert trainer.learner.set_rates(0.25) == 0.125
     state = twin_state = None
     for start in (0, 10):
         x, y = (torch.from_numpy(IDS[None, start + i : start + i + 10]).long() for i in (0, 1))
-        loss, state = trainer.learner.step(x, y, state)
+        loss, state = trainer.train_step(x, y, state, 0.25)
         logits, twin_state = twin(x, None if twin_state is None else (twin_state[0].detach(),))
         expected = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
         optimizer.zero_grad()
@@ -693,15 +731,15 @@ def test_a_step_is_the_loop_written_by_hand():
 def test_moments_follow_a_grown_model(optimizer):
     """Known symbols keep their moments, new ones get those of their origins; peaks stay."""
     trainer = Trainer(small("lstm"), OptimizerConfig(optimizer=optimizer, learning_rate=0.01))
-    trainer.fit(IDS, epochs=1, **SIZES)
+    trainer.fit(IDS, Plan(epochs=1, **SIZES))
     trainer.learning_rate = 0.002
-    old = trainer.learner.optimizer.state
+    old = trainer.train_step.optimizer.state
     before = {n: old[p] for n, p in trainer.model.named_parameters()}
     origins = np.array([*range(V), 1])
-    trainer.adopt(trainer.model.extend(V + 1, origins), origins)
+    trainer.replace_model(trainer.model.extend(V + 1, origins), origins)
     assert trainer.learning_rate == pytest.approx(0.002)
     for name, p in trainer.model.named_parameters():
-        state = trainer.learner.optimizer.state[p]
+        state = trainer.train_step.optimizer.state[p]
         assert state.keys() == before[name].keys()
         for key in state.keys() - {"step"}:
             moment = before[name][key]
@@ -710,20 +748,20 @@ def test_moments_follow_a_grown_model(optimizer):
             assert torch.equal(state[key], expected), (name, key)
         if "step" in state:
             assert float(state["step"]) == float(before[name]["step"]) > 0
-    trainer.fit(IDS, epochs=1, **SIZES)
+    trainer.fit(IDS, Plan(epochs=1, **SIZES))
 
 
 def test_a_grown_training_goes_on_as_the_old_one_would():
     """With symbols that never occur added, the known weights take nearly the same course."""
     trainers = [Trainer(small("gru"), plain(learning_rate=0.1)) for _ in range(2)]
     for trainer in trainers:
-        trainer.fit(IDS, epochs=1, **SIZES)
+        trainer.fit(IDS, Plan(epochs=1, **SIZES))
     origins = np.array([*range(V), -1])
     model = trainers[1].model.extend(V + 1, origins)
     nn.init.constant_(model.head.bias[V:].data, -30)  # so that it takes no part
-    trainers[1].adopt(model, origins)
+    trainers[1].replace_model(model, origins)
     for trainer in trainers:
-        trainer.fit(IDS, epochs=1, **SIZES)
+        trainer.fit(IDS, Plan(epochs=1, **SIZES))
     assert_close(model.head.weight[:V], trainers[0].model.head.weight, rtol=1e-3, atol=1e-5)
     assert_close(model.embedding.weight[:V], trainers[0].model.embedding.weight)
 
@@ -732,9 +770,9 @@ def test_a_grown_training_goes_on_as_the_old_one_would():
     ("seed", "plan", "adapts"),
     [
         (None, {"epochs": 1}, True),
-        (None, {"seconds": 0.01}, True),
+        (None, {"minutes": 1e-4}, True),
         (0, {"epochs": 1}, False),
-        (0, {"seconds": 0.01}, True),
+        (0, {"minutes": 1e-4}, True),
     ],
 )
 def test_threads_follow_the_free_cores_unless_it_must_be_repeatable(
@@ -749,6 +787,6 @@ def test_threads_follow_the_free_cores_unless_it_must_be_repeatable(
         yield lambda: looks.append(1)
 
     monkeypatch.setattr("textrnn.training.trainer.adaptive_threads", spy)
-    Trainer(LSTMModel(V, hidden_size=4), seed=seed).fit(IDS, **plan, **SIZES)
+    Trainer(LSTMModel(V, hidden_size=4), seed=seed).fit(IDS, Plan(**plan, **SIZES))
     assert asked == [adapts]
     assert len(looks) >= 1

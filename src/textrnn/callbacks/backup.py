@@ -1,8 +1,7 @@
-"""The callback that lets a training survive its process."""
+"""Crash recovery: back up a run and resume it."""
 
 import logging
 import time
-import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -11,44 +10,44 @@ from typing import Any
 from numpy.typing import NDArray
 
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.checks import check_int
+from textrnn.checks import check_int, warn
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.files.atomic import check_folder
+from textrnn.files.state_tree import flatten_state, unflatten_state
 
 _log = logging.getLogger("textrnn")
 
-Snapshot = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""The header and the tensors of a backup."""
-
 
 class BackupAndRestore(Callback):
-    """Backs training up, and goes on from the backup when the same ``fit`` is called again.
+    """Backs up a training, and resumes it when the same ``fit`` is called again.
 
-    Run the script again after a crash, a reboot or a Ctrl-C: ``fit`` finds the backup and goes
-    on in the middle of the epoch, with the weights, the optimiser, the random numbers, the
-    hidden state of every row of the batch, the history and what the other callbacks remember. On
-    a CPU with the same number of threads, the same PyTorch and a number of epochs, the result is
-    that of a training that was never interrupted, to the last bit.
+    Run the script again after a crash, a reboot or a Ctrl-C: ``fit`` finds the backup and resumes
+    in the middle of the epoch, with the weights, the optimiser, the random numbers, the hidden
+    state of every row of the batch, the history and what the other callbacks remember. On a CPU
+    with the same number of threads, the same PyTorch and a number of epochs, the result is that
+    of a training that was never interrupted, to the last bit.
 
-    Two backups are kept, the newest and the one before it (``.previous`` is added to its
-    name), in case the newest cannot be read; one that is damaged is set aside as ``.damaged``.
-    Both are deleted when training has come to its end. Ctrl-C and SIGTERM write one more before
-    ``fit`` returns.
+    Two backups are kept, the newest and the one before it (``.previous`` is added to its name),
+    in case the newest cannot be read; one that is damaged is set aside as ``.damaged``. Both are
+    deleted at the end of training. Ctrl-C and SIGTERM write one more before ``fit`` returns.
 
     Args:
         path: the file; not the one that the model will be saved to.
         save_freq: ``"epoch"``, a number of batches, or a ``datetime.timedelta``.
-        delete_checkpoint: delete the backups when training has come to its end.
+        delete_checkpoint: delete the backups at the end of training. With False call ``delete``
+            once the model is saved: then nothing is lost if saving fails.
 
     Raises:
-        TypeError, ValueError: ``save_freq`` is none of these. ``fit`` raises ``ValueError``
-            where the backup is of another training: another text, vocabulary, model, batch
-            size and so on, which the message lists.
+        TypeError, ValueError: ``save_freq`` is none of these. ``fit`` raises ``ValueError`` if
+            the backup belongs to a different run: another text, vocabulary, model, batch size and
+            so on, which the message lists.
 
     >>> BackupAndRestore("novel.backup", save_freq=timedelta(minutes=1)).save_freq.seconds
     60
     """
+
+    runs_last = True  # so that a backup has what the other callbacks did
 
     def __init__(
         self,
@@ -68,50 +67,104 @@ class BackupAndRestore(Callback):
                     "`save_freq` must be 'epoch', a number of batches, or a timedelta. "
                     f"Received: {save_freq!r}"
                 )
-            check_int("save_freq", save_freq, 1)
+            save_freq = check_int("save_freq", save_freq, 1)
         self.save_freq = save_freq
         self.delete_checkpoint = delete_checkpoint
-        self.on_train_begin()
+
+    def saved_plan(self) -> dict[str, Any] | None:
+        """Return the plan of the run that was backed up, if there is a backup."""
+        found = self._read()
+        return None if found is None else found[0]["plan"]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin to count the time to the next backup."""
-        self._last = (time.monotonic(), 0)
+        """Resume from the backup, if there is one."""
+        self._saved_at, self._batches, self._is_last = time.monotonic(), 0, False
+        self._fingerprint: dict[str, Any] | None = None
+        if self.trainer.world_size > 1:
+            raise ValueError("BackupAndRestore works with one process. Received: several of them")
+        if (found := self._read()) is None:
+            return
+        header, tensors = found
+        check_fingerprint(header["backup"], self._run(), self.path)
+        try:
+            self.trainer.load_state_dict(unflatten_state(header["tree"], tensors))
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CorruptModelError(
+                f"The backup does not hold what a backup holds ({error!r:.200}). "
+                f"Received: {str(self.path)!r}"
+            ) from None
+        _log.info("resumes from the backup %s", self.path)
 
-    def due(self, steps: int | None) -> bool:
-        """Return whether it is time for a backup.
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches there were, so that backups stay as many batches apart."""
+        return {"batches": self._batches}
 
-        Args:
-            steps: how many were made; None between two epochs.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue counting from there."""
+        self._batches = state["batches"]
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Write a backup if it is due, or if a signal ends training."""
+        self._batches += 1
+        if self.trainer.stopped_by or self._due():
+            self._write()
+        self._is_last = self.trainer.stopped_by is not None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write a backup if it is due, or if a signal came since the last batch."""
+        if not self._is_last and (self.save_freq == "epoch" or self.trainer.stopped_by):
+            self._write()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Delete the backups of a finished training, unless that was not wanted."""
+        if self.delete_checkpoint and self.trainer.finished:
+            try:
+                self.delete()
+            except OSError as error:
+                warn(
+                    f"The backup could not be deleted ({error}); delete it by hand, or the same "
+                    f"fit will resume from it. Received: {str(self.path)!r}",
+                )
+
+    def delete(self) -> None:
+        """Delete the backups; call it once the model is saved.
+
+        Raises:
+            OSError: one of them cannot be deleted.
         """
-        began, before = self._last
-        if steps is None:
-            return self.save_freq == "epoch"
-        if isinstance(self.save_freq, timedelta):
-            return time.monotonic() - began >= self.save_freq.total_seconds()
-        if not isinstance(self.save_freq, int) or steps == before or steps % self.save_freq:
-            return False
-        self._last = (began, steps)
-        return True
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)
 
-    def write(self, header: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
+    def _due(self) -> bool:
+        if isinstance(self.save_freq, timedelta):
+            return time.monotonic() - self._saved_at >= self.save_freq.total_seconds()
+        return isinstance(self.save_freq, int) and self._batches % self.save_freq == 0
+
+    def _run(self) -> dict[str, Any]:
+        if self._fingerprint is None:  # a digest of the whole text: made once
+            self._fingerprint = self.trainer.fingerprint()
+        return self._fingerprint
+
+    def _write(self) -> None:
         """Write a backup; the newest one becomes the previous one.
 
         A backup that cannot be written must not end training: it is a warning.
         """
-        self._last = (time.monotonic(), self._last[1])
+        self._saved_at = time.monotonic()
+        tree, tensors = flatten_state(self.trainer.state_dict())
+        header = {"backup": self._run(), "plan": self.trainer.plan.to_config(), "tree": tree}
         try:
             if self.path.exists():
                 self.path.replace(self.previous)
             model_file.save(self.path, header, tensors)
         except OSError as error:
-            warnings.warn(
-                f"The backup could not be written ({error}); training goes on without it. "
+            warn(
+                f"The backup could not be written ({error}); training continues without it. "
                 f"Received: {str(self.path)!r}",
-                stacklevel=2,
             )
 
-    def read(self) -> Snapshot | None:
-        """Return the newest backup that is whole, or None if there is none.
+    def _read(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """Return header and tensors of the newest backup that is whole, or None.
 
         Raises:
             FileNotFoundError: there is no folder for the backup.
@@ -123,10 +176,14 @@ class BackupAndRestore(Callback):
         for path in (self.path, self.previous):
             try:
                 header, tensors = model_file.load(path)
+                if "backup" in header and not {"plan", "tree"} <= header.keys():
+                    raise CorruptModelError(
+                        f"The backup's header lacks its plan or its state. Received: {str(path)!r}"
+                    )
             except FileNotFoundError:
                 continue
             except CorruptModelError as error:
-                warnings.warn(f"A backup is damaged and was passed over: {error}", stacklevel=2)
+                warn(f"A backup is damaged and was passed over: {error}")
                 path.replace(path.with_name(f"{path.name}.damaged"))
                 damaged = error
                 continue
@@ -135,58 +192,22 @@ class BackupAndRestore(Callback):
                     "This file is a model, not a backup of a training; choose another path for "
                     f"backups. Received: {str(path)!r}"
                 )
-            _log.info("training goes on from the backup %s", path)
             return header, tensors
         if damaged is not None:
             raise damaged
         return None
 
-    def read_choices(self) -> dict[str, Any] | None:
-        """Return what was chosen for the training that was backed up, sizes and model."""
-        found = self.read()
-        if found is None:
-            return None
-        try:
-            return {**found[0]["backup"], **found[0]["history"]["params"]}
-        except (KeyError, TypeError) as error:
-            raise CorruptModelError(
-                f"The backup's header does not say what was chosen ({error!r:.100}). "
-                f"Received: {str(self.path)!r}"
-            ) from None
 
-    def finish(self) -> None:
-        """Delete the backups of a training that has come to its end."""
-        if self.delete_checkpoint:
-            for path in (self.path, self.previous):
-                path.unlink(missing_ok=True)
-
-
-def find_backup(callbacks: Any) -> BackupAndRestore | None:
-    """Return the one ``BackupAndRestore`` among callbacks, if there is one.
-
-    Raises:
-        ValueError: there are several.
-    """
-    found = [c for c in callbacks if isinstance(c, BackupAndRestore)]
-    if len(found) > 1:
-        paths = [str(backup.path) for backup in found]
-        raise ValueError(f"`callbacks` may hold one BackupAndRestore only. Received: {paths}")
-    return found[0] if found else None
-
-
-def check_fingerprint(
-    backed_up: Mapping[str, Any], identity: Mapping[str, Any], path: Path
-) -> None:
-    """Raise ``ValueError`` with what differs, unless a backup is of this very training."""
-    names = sorted({*backed_up, *identity})
+def check_fingerprint(backed_up: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Raise ``ValueError`` with what differs, unless a backup belongs to this very run."""
     different = [
-        f"{name} was {backed_up.get(name)!r:.80} and is {identity.get(name)!r:.80}"
-        for name in names
-        if backed_up.get(name) != identity.get(name)
+        f"{name} was {backed_up.get(name)!r:.80} and is {now.get(name)!r:.80}"
+        for name in sorted({*backed_up, *now})
+        if backed_up.get(name) != now.get(name)
     ]
     if different:
         raise ValueError(
-            "The backup is of another training, and cannot be gone on from: "
-            f"{'; '.join(different)}. Call fit as before, or delete the backup to begin anew. "
+            "This backup belongs to a different run and cannot be resumed: "
+            f"{'; '.join(different)}. Call fit as before, or delete the backup to start afresh. "
             f"Received: {str(path)!r}"
         )

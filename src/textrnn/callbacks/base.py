@@ -1,4 +1,4 @@
-"""The hooks that a user can hang something into: Keras's names and arguments.
+"""Training hooks, with Keras's names and arguments.
 
 A callback sees the generator as ``self.model`` and the measurements so far as ``logs``:
 
@@ -20,7 +20,7 @@ Logs = dict[str, float]
 
 
 class Trainable(Protocol):
-    """What a callback may ask of the thing in training, ``TextGenerator`` as a rule."""
+    """What a callback may ask of the thing in training: a ``TextGenerator``."""
 
     stop_training: bool
     learning_rate: float
@@ -30,7 +30,26 @@ class Trainable(Protocol):
         """Write the model file."""
 
     def generate(self, prompt: str = "", max_new_tokens: int = 200, **settings: Any) -> Any:
-        """Write text."""
+        """Return a new text."""
+
+
+class Resumable(Protocol):
+    """What a callback may ask of the trainer, to back a training up and resume it."""
+
+    history: Any
+    plan: Any
+    stopped_by: str | None
+    finished: bool
+    world_size: int
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of training depends on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from there."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must match before a backup can be resumed."""
 
 
 class Callback:
@@ -38,7 +57,11 @@ class Callback:
 
     Attributes:
         model: the ``TextGenerator`` in training.
-        params: ``epochs`` (None with a time budget) and ``steps`` an epoch.
+        trainer: its ``Trainer``, which owns everything that changes in a training.
+        params: ``epochs`` (None with a time budget), ``steps`` per epoch, and ``metrics``, the
+            names that the logs of an epoch will have.
+        needs: names of methods that ``model`` must have, "generate" for instance.
+        runs_last: whether its hooks are called after those of all other callbacks.
 
     >>> class Count(Callback):
     ...     batches = 0
@@ -47,15 +70,26 @@ class Callback:
     """
 
     model: Trainable
+    trainer: Resumable
     params: dict[str, Any]
+    needs: tuple[str, ...] = ()
+    runs_last = False
 
     def set_model(self, model: Trainable) -> None:
         """Receive the generator, before training."""
         self.model = model
 
+    def set_trainer(self, trainer: Resumable) -> None:
+        """Receive the trainer, before training."""
+        self.trainer = trainer
+
     def set_params(self, params: dict[str, Any]) -> None:
         """Receive ``params``, before training."""
         self.params = params
+
+    def saved_plan(self) -> dict[str, Any] | None:
+        """Return the plan of an earlier run that ``fit`` is to follow; None to make a new one."""
+        return None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""
@@ -79,17 +113,17 @@ class Callback:
         """Run before validation."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Run after validation; ``logs`` has ``val_loss`` and its kin."""
+        """Run after validation; ``logs`` has ``val_loss`` and its relatives."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a backup must remember of this callback; nothing as a rule.
+        """Return what a backup must remember of this callback; by default nothing.
 
         It may hold None, numbers, strings and tensors, in dicts, lists and tuples.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave; called after ``on_train_begin``."""
+        """Continue from what ``state_dict`` returned; called after ``on_train_begin``."""
 
 
 def check_callbacks(callbacks: object) -> None:
@@ -102,25 +136,57 @@ def check_callbacks(callbacks: object) -> None:
 
 
 class CallbackList:
-    """Calls the same hook of several callbacks, in their order."""
+    """Calls the same hook of several callbacks, in their order.
 
-    def __init__(self, callbacks: Iterable[Callback], model: Any, **params: Any) -> None:
-        self.callbacks = list(callbacks)
+    Args:
+        callbacks: those that ``runs_last`` are moved to the end.
+        model: what they see as ``self.model``.
+        trainer: what they see as ``self.trainer``.
+        **params: what they see as ``self.params``.
+
+    Raises:
+        TypeError: a callback needs a method that ``model`` does not have.
+    """
+
+    def __init__(
+        self, callbacks: Iterable[Callback], model: Any, trainer: Any, **params: Any
+    ) -> None:
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
         for callback in self.callbacks:
+            for name in callback.needs:
+                if not hasattr(model, name):
+                    raise TypeError(
+                        f"{type(callback).__name__} needs something that can {name}: pass it to "
+                        "TextGenerator.fit, or a TextGenerator as `callback_model`. "
+                        f"Received: {type(model).__name__}"
+                    )
             callback.set_model(model)
+            callback.set_trainer(trainer)
             callback.set_params(params)
 
-    def call(self, hook: str, *args: Any) -> None:
+    def hooks(self, name: str, *, last: bool | None = None) -> list[Callable[..., None]]:
+        """Return the methods that override a hook.
+
+        Args:
+            name: of the hook.
+            last: of those callbacks only that run last, or that do not; None: of all.
+        """
+        chosen = [c for c in self.callbacks if last is None or c.runs_last == last]
+        methods = [getattr(callback, name) for callback in chosen]
+        empty = getattr(Callback, name)
+        return [method for method in methods if getattr(method, "__func__", None) is not empty]
+
+    def call(self, name: str, *args: Any, last: bool | None = None) -> None:
         """Call one hook of every callback; ``args`` are the hook's own."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*args)
+        for hook in self.hooks(name, last=last):
+            hook(*args)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Return what each callback wants to remember, by its class and number."""
         return {name: callback.state_dict() for name, callback in self._named()}
 
     def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Return each callback its own back; one that is new begins anew."""
+        """Give each callback its own back; one that is new starts afresh."""
         for name, callback in self._named():
             if states.get(name):
                 callback.load_state_dict(states[name])

@@ -93,6 +93,8 @@ class SampleText(Callback):
         **settings: further arguments of ``generate``, such as ``temperature`` or ``seed``.
     """
 
+    needs = ("generate",)
+
     def __init__(
         self,
         prompt: str = "",

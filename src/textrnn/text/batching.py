@@ -1,11 +1,10 @@
 """Ids to (x, y): row r of batch k+1 continues row r of batch k."""
 
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from textrnn.checks import check_int, named_arguments
+from textrnn.checks import check_int, named_arguments, warn
 from textrnn.errors import DataError
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -92,10 +91,9 @@ class ContiguousBatcher:
         rows = max(1, min(batch_size, targets // seq_len) // self.world_size) * self.world_size
         columns = min(seq_len, targets // rows)
         if (rows, columns) != (batch_size, seq_len):
-            warnings.warn(
+            warn(
                 f"The text of {targets + 1} tokens is too short for batch_size={batch_size} and "
                 f"seq_len={seq_len}; using batch_size={rows} and seq_len={columns}.",
-                stacklevel=4,
             )
         return rows, columns
 

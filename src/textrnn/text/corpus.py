@@ -1,9 +1,10 @@
-"""A text made ready for training: read, numbered, split."""
+"""A corpus: a text as ids, split into a part to train on and a part to validate on."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from textrnn.text.sources import Text, read_text, split
 from textrnn.text.vocab import Vocab
@@ -13,17 +14,56 @@ from textrnn.text.vocab import Vocab
 class Corpus:
     """Holds what training needs to know of a text.
 
-    Attributes:
-        vocab: its vocabulary.
-        ids: (N,) integers, the part to learn from.
-        valid_ids: (M,) integers, the part to validate on; empty for none.
-        chars_per_token: mean length of a token in the text and in the one for validation.
+    Args:
+        ids: (N,) whole numbers, the part to train on: an array, a list, a CPU tensor or a memory
+            map, which stays one.
+        valid_ids: (M,) whole numbers, the part to validate on; None for none.
+        vocab: the tokenizer that made the ids; None if that does not matter.
+        chars_per_token: mean length of a token, in characters, in the text to train on and in the
+            one to validate on.
+
+    Raises:
+        TypeError: ids are no flat array of whole numbers.
+
+    >>> Corpus([0, 1, 2, 1]).ids
+    array([0, 1, 2, 1])
     """
 
-    vocab: Vocab
     ids: NDArray[Any]
-    valid_ids: NDArray[Any]
-    chars_per_token: tuple[float, float]
+    valid_ids: NDArray[Any] | None = None
+    vocab: Vocab | None = None
+    chars_per_token: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", check_ids("ids", self.ids))
+        if self.valid_ids is not None:
+            object.__setattr__(self, "valid_ids", check_ids("valid_ids", self.valid_ids))
+
+    def check_vocab_size(self, vocab_size: int) -> None:
+        """Raise ``ValueError`` unless all ids are in [0, vocab_size)."""
+        for ids in (self.ids, self.valid_ids):
+            if ids is None or not len(ids):
+                continue
+            low, high = int(ids.min()), int(ids.max())
+            if low < 0 or high >= vocab_size:
+                raise ValueError(
+                    f"Ids must be at least 0 and below the model's vocab_size, {vocab_size}. "
+                    f"Received: ids from {low} to {high}"
+                )
+
+
+def check_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
+    """Return ids as an array, which is not copied where it is one, or raise ``TypeError``."""
+    try:
+        array = np.asanyarray(ids)
+    except (ValueError, TypeError, RuntimeError):  # ragged lists, tensors on a GPU
+        array = np.empty(0, dtype=object)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"`{name}` must be a flat array of whole numbers, as Vocab.encode returns it. "
+            f"Received: {type(ids).__name__} {ids!r:.60}"
+        )
+    return array
 
 
 def read_corpus(
@@ -63,7 +103,7 @@ def read_corpus(
     ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
     ratio = len(text) / len(all_ids)
     valid_ratio = len(valid_text) / len(valid_ids) if valid_text else ratio
-    return Corpus(vocab, ids, valid_ids, (ratio, valid_ratio))
+    return Corpus(ids, valid_ids if len(valid_ids) else None, vocab, (ratio, valid_ratio))
 
 
 def choose_vocab(level: str) -> dict[str, Any]:

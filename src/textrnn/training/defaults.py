@@ -1,24 +1,87 @@
 """What to choose where the user chose nothing: by the text, the time and the device."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+
+from textrnn.checks import check_int
+from textrnn.models.base import LanguageModel
+from textrnn.models.registry import ModelSpec, family_of
+from textrnn.text.corpus import Corpus
+from textrnn.training import distributed
+from textrnn.training.device import pick_precision
+from textrnn.training.plan import FitArguments, Plan
+from textrnn.training.threads import training_speed
 
 EPOCHS = 10
 """Passes over the text where neither epochs nor minutes are given."""
 
-_MANY = 1000  # symbols: more than an alphabet has
+_MANY = 1000  # tokens in a vocabulary: more than an alphabet has
 
 
-def choose_reading(
-    tokens: int, epochs: int | None, minutes: float | None, speed: float, vocab_size: int
-) -> int:
-    """Return how many tokens a training reads, over all its passes, with a model of 256.
+def choose_plan(
+    corpus: Corpus,
+    vocab_size: int,
+    asked: FitArguments,
+    *,
+    model: ModelSpec | LanguageModel,
+    model_args: Mapping[str, Any],
+    precision: str,
+    device: torch.device,
+    began: float,
+) -> Plan:
+    """Return everything that ``fit`` decides before the first step.
 
     Args:
-        tokens: the length of the text in training.
+        corpus: the text.
+        vocab_size: V.
+        asked: what the caller of ``fit`` chose.
+        model: a name in ``MODELS`` or a class, for a new model; or the model that there is.
+        model_args: the arguments of a new model that the user chose.
+        precision: as ``OptimizerConfig`` has it.
+        device: where.
+        began: when ``asked.minutes`` began.
+    """
+    precision = pick_precision(precision, device, family_of(model) is not None)
+    speed = 0.0
+    if asked.minutes and (not isinstance(model, LanguageModel) or model.learns_by_gradient):
+        measured = torch.tensor(training_speed(device, precision), device=device)
+        speed = float(distributed.all_reduce_mean(measured))  # all processes choose the same
+    tokens = len(corpus.ids)
+    budget = estimate_tokens(tokens, asked.epochs, asked.minutes, speed, vocab_size)
+    timed = asked.minutes is not None
+    if isinstance(model, LanguageModel):
+        chosen, width = dict[str, Any](), model.config.get("hidden_size", 256)
+    else:
+        chosen = choose_model_args(model, model_args, tokens, budget, vocab_size, timed=timed)
+        width = check_int("hidden_size", chosen.get("hidden_size", 256), 1)
+    sizes = choose_batch(tokens, budget, device.type, width)
+    sizes |= {n: size for n in ("batch_size", "seq_len") if (size := getattr(asked, n))}
+    return Plan(
+        epochs=asked.epochs,
+        minutes=asked.minutes,
+        initial_epoch=asked.initial_epoch,
+        stateful=asked.stateful,
+        precision=precision,
+        speed=speed,
+        model_args=chosen,
+        began=began,
+        **sizes,
+    )
+
+
+def estimate_tokens(
+    tokens: int, epochs: int | None, minutes: float | None, speed: float, vocab_size: int
+) -> int:
+    """Return how many tokens a training reads, over all its epochs, with a model of 256.
+
+    Args:
+        tokens: the length of the text to train on.
         epochs: passes over it, or None.
         minutes: wall time instead.
-        speed: characters a second that ``training_speed`` measured.
-        vocab_size: V; scoring many symbols takes longer.
+        speed: tokens per second that ``training_speed`` measured.
+        vocab_size: V; a large softmax takes longer.
     """
     if epochs is not None:
         return tokens * epochs
@@ -26,63 +89,61 @@ def choose_reading(
     return int(60 * (minutes or 0) * 0.8 * speed * slower)  # optimiser, dropout and validation
 
 
-def choose_model(
-    kind: str,
-    given: dict[str, Any],
+def choose_model_args(
+    model: ModelSpec,
+    given: Mapping[str, Any],
     tokens: int,
-    reading: int,
+    budget: int,
     vocab_size: int,
     *,
     timed: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of a model for a text of so many tokens.
 
-    The more a training reads, the wider the model that pays; the more often it reads the same
-    text, the more dropout it needs against learning it by heart, and on the recurrent weights
-    too (``weight_drop``, Merity et al. 2018) where that is very often. Many symbols learn more from
-    little text if their vectors serve as the output weights too (``tie_weights``). A model that
-    is not recurrent has defaults of its own. The figures behind this are in
-    ``benchmarks/RESULTS.md``.
+    The more a training reads, the wider the model that pays; the more epochs it makes, the more
+    dropout it needs against overfitting, and on the recurrent weights too (``weight_drop``,
+    Merity et al. 2018) where they are very many. A large vocabulary learns more from little text
+    if the embeddings serve as the output weights too (``tie_weights``). A model that is not
+    recurrent has defaults of its own. The figures behind this are in ``benchmarks/RESULTS.md``.
 
     Args:
-        kind: a name in ``MODELS``.
+        model: a name in ``MODELS``, or a class.
         given: the arguments that the user chose.
-        tokens: the length of the text in training.
-        reading: how many tokens a model of 256 would read, over all passes (``choose_reading``).
+        tokens: the length of the text to train on.
+        budget: how many tokens a model of 256 would read, over all epochs (``estimate_tokens``).
         vocab_size: V.
         timed: whether training ends by time, so that a wider model reads less.
     """
-    if kind not in ("rnn", "gru", "lstm"):
-        return given
+    family = family_of(model)
+    if family is None or not family.sized_by_text:
+        return dict(given)
     many = vocab_size > _MANY
-    passes = reading / max(tokens, 1)
-    # Where 384 would soon know the text by heart, 512 and fewer readings are better.
-    wide = 25_000_000 if timed and 30 < passes < 100 else 40_000_000
-    hidden = 256 if reading < 9_000_000 else 384 if reading < wide else 512
-    if many:  # three readings with twice the width teach more than seven
-        hidden = 512 if timed and passes > 6 else 256
+    epochs = budget / max(tokens, 1)
+    # Where width 384 would soon overfit, use 512 and fewer epochs.
+    wide = 25_000_000 if timed and 30 < epochs < 100 else 40_000_000
+    hidden = 256 if budget < 9_000_000 else 384 if budget < wide else 512
+    if many:  # three epochs with twice the width teach more than seven
+        hidden = 512 if timed and epochs > 6 else 256
     if timed:
-        passes *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
-    # The wider the model, or the rarer the symbols, the sooner it knows the text by heart.
-    knows = passes * hidden / 256 * (2 if many else 1)
-    dropout = 0.1 if knows < 7 else 0.25 if knows < 13 else 0.4 if knows < 20 else 0.5
-    weight_drop = 0.0 if passes < 20 else 0.2 if passes < 40 else 0.4
-    if many and passes > 6:
+        epochs *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
+    # The wider the model, or the rarer the tokens, the sooner it overfits.
+    overfitting = epochs * hidden / 256 * (2 if many else 1)
+    dropout = next(p for p, most in _DROPOUT if overfitting < most)
+    weight_drop = 0.0 if epochs < 20 else 0.2 if epochs < 40 else 0.4
+    if many and epochs > 6:
         dropout, weight_drop = 0.5, 0.4
-    chosen = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
+    chosen: dict[str, Any] = {"hidden_size": hidden, "dropout": dropout, "weight_drop": weight_drop}
     if many and not {"embedding_dim", "input"} & set(given):
         chosen["tie_weights"] = True
     return {**chosen, **given}
 
 
-def _cost(hidden_size: int, vocab_size: int) -> int:
-    """Return the multiplications that an LSTM makes for a token, forwards."""
-    width = 64 if vocab_size <= _MANY else hidden_size
-    return 4 * hidden_size * (width + hidden_size) + hidden_size * vocab_size
+_DROPOUT = ((0.1, 7), (0.25, 13), (0.4, 20), (0.5, float("inf")))
+"""The dropout that pays where ``overfitting``, epochs at width 256, is below the second number."""
 
 
-def choose_training(
-    tokens: int, reading: int, device_type: str, hidden_size: int = 256
+def choose_batch(
+    tokens: int, budget: int, device_type: str, hidden_size: int = 256
 ) -> dict[str, Any]:
     """Return batch size, sequence length and peak learning rate.
 
@@ -90,22 +151,29 @@ def choose_training(
     ones; a GPU needs many rows to be busy.
     """
     if device_type == "cpu":
-        rows = 16 if reading < 3_000_000 or tokens < 300_000 else 32
+        rows = 16 if budget < 3_000_000 or tokens < 300_000 else 32
         rate = min(0.01, round(2.56 / hidden_size, 4))
         return {"batch_size": rows, "seq_len": 64, "learning_rate": rate}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
 
 
-def headline(model: Any, tokens: int, valid_tokens: int, chosen: dict[str, Any]) -> str:
-    """Say in one line what was chosen: model (but for what is off), text, how it is learnt."""
+def headline(model: LanguageModel, corpus: Corpus, plan: Plan) -> str:
+    """Return one line about model (but for what is off), text and how it is trained."""
     settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
     config = ", ".join(f"{name}={value}" for name, value in settings.items())
-    line = f"{type(model).__name__}({config}): {tokens:,} tokens to learn from, "
-    line += f"{valid_tokens:,} to validate on"
+    valid = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
+    line = f"{type(model).__name__}({config}): {len(corpus.ids):,} tokens to train on, "
+    line += f"{valid:,} to validate on"
     if parameters := list(model.parameters()):
         line += f"; {sum(p.numel() for p in parameters):,} parameters on {parameters[0].device}, "
         names = ("learning_rate", "batch_size", "seq_len")
-        line += ", ".join(f"{name}={chosen[name]:g}" for name in names)
-        if chosen["precision"] != "float32":
-            line += f", precision={chosen['precision']}"
+        line += ", ".join(f"{name}={getattr(plan, name):g}" for name in names)
+        if plan.precision != "float32":
+            line += f", precision={plan.precision}"
     return line
+
+
+def _cost(hidden_size: int, vocab_size: int) -> int:
+    """Return the multiplications that an LSTM makes per token, forward."""
+    width = 64 if vocab_size <= _MANY else hidden_size
+    return 4 * hidden_size * (width + hidden_size) + hidden_size * vocab_size

@@ -174,8 +174,7 @@ def lr_find(
         batches = chain.from_iterable(repeat(batcher))
         for rate, (x, y) in zip(np.geomspace(_LOWEST, _HIGHEST, steps), batches, strict=False):
             train_step.learning_rate = float(rate)
-            train_step.set_rates(1.0)
-            loss, state = train_step.step(x, y, state)
+            loss, state = train_step(x, y, state)
             past = _MEMORY * past + (1 - _MEMORY) * float(loss)
             weight = _MEMORY * weight + (1 - _MEMORY)  # so that the first losses count fully
             if not math.isfinite(past) or past / weight > _DIVERGED * min(losses, default=math.inf):

@@ -1,76 +1,117 @@
-"""What ``fit`` is about to do: the model and the sizes, chosen where the user left them open."""
+"""What ``fit`` was asked for, and what it decided."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-import torch
-
-from textrnn.models import LanguageModel
-from textrnn.models.registry import MODELS, build
-from textrnn.text.corpus import Corpus
-from textrnn.text.vocab import Vocab
-from textrnn.training import defaults, distributed
-from textrnn.training.device import pick_precision
-from textrnn.training.optim import OptimizerConfig
-from textrnn.training.threads import training_speed
+from textrnn.checks import check_int, check_number
 
 
-def make_plan(
-    corpus: Corpus,
-    model: LanguageModel | None,
-    vocab: Vocab | None,
-    *,
-    kind: str,
-    model_args: dict[str, Any],
-    settings: OptimizerConfig,
-    device: torch.device,
-    seed: int | None,
-    epochs: int | None = defaults.EPOCHS,
-    minutes: float | None = None,
-    begun: Mapping[str, Any] | None = None,
-) -> tuple[LanguageModel, dict[str, Any]]:
-    """Return a model for a text, the one there is or a new one, and how to train it.
+@dataclass(frozen=True, kw_only=True)
+class FitArguments:
+    """Holds what the caller of ``fit`` asked for, checked; None is left open.
 
     Args:
-        corpus: the text.
-        model: the one there is.
-        vocab: the one that it was made for; the corpus may have more symbols.
-        kind: a name in ``MODELS``, or the class of a user's own.
-        model_args: the arguments that the user chose.
-        settings: how to optimise.
-        device: where.
-        seed: of the initial weights.
-        epochs: passes over the text, or None.
-        minutes: wall time instead.
-        begun: what was chosen for a training that goes on from a backup; nothing is measured
-            then, and nothing chosen anew.
+        epochs: the number of the epoch to stop before, from 1; None with ``minutes``.
+        minutes: wall time instead, above 0.
+        batch_size: rows of text read side by side.
+        seq_len: the length of back-propagation through time, in tokens.
+        initial_epoch: the number of the first epoch, from 0.
+        stateful: whether the state is carried from batch to batch.
 
     Raises:
-        ValueError: the model was made for another number of symbols.
+        TypeError, ValueError: a value is out of range, or both of ``epochs`` and ``minutes`` or
+            neither are given.
+
+    >>> FitArguments(epochs=3).minutes is None
+    True
     """
-    v, n = len(corpus.vocab), len(corpus.ids)
-    precision = pick_precision(settings.precision, device, kind in MODELS)
-    speed = 0.0
-    if minutes and kind != "ngram" and not begun:
-        measured = torch.tensor(training_speed(device, precision), device=device)
-        speed = float(
-            distributed.all_reduce_mean(measured)
-        )  # so that all processes choose the same
-    reading = defaults.choose_reading(n, epochs, minutes, speed, v)
-    if model is None:
-        timed = minutes is not None
-        chosen = defaults.choose_model(kind, model_args, n, reading, v, timed=timed)
-        if begun:
-            chosen = {name: begun.get(name, x) for name, x in chosen.items()} | model_args
-        model = build(kind, v, chosen, seed)
-    elif vocab is not None and len(vocab) < v:
-        model = model.extend(v, corpus.vocab.init_from(vocab))
-    if model.vocab_size != v:
-        expected = f"vocab_size must be the text's number of symbols, {v}. Received"
-        raise ValueError(f"{expected}: a model with vocab_size={model.vocab_size}")
-    width = model.config.get("hidden_size", 256)
-    chosen = defaults.choose_training(n, reading, device.type, width)
-    chosen |= {"precision": precision, "speed": speed}
-    if begun:
-        chosen = {name: begun.get(name, x) for name, x in chosen.items()}
-    return model.to(device), chosen
+
+    epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
+    seq_len: int | None = None
+    initial_epoch: int = 0
+    stateful: bool = True
+
+    def __post_init__(self) -> None:
+        plain: dict[str, Any] = {}
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError(
+                "Pass either `epochs` or `minutes`, not both. "
+                f"Received: epochs={self.epochs!r}, minutes={self.minutes!r}"
+            )
+        last = None
+        if self.epochs is None:
+            plain["minutes"] = check_number("minutes", self.minutes, "above 0", lambda m: m > 0)
+        else:
+            plain["epochs"] = check_int("epochs", self.epochs, 1)
+            last = plain["epochs"] - 1
+        plain["initial_epoch"] = check_int("initial_epoch", self.initial_epoch, 0, last)
+        for name in ("batch_size", "seq_len"):
+            if getattr(self, name) is not None:
+                plain[name] = check_int(name, getattr(self, name), 1)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(FitArguments):
+    """Holds everything that was decided before the first step.
+
+    Args:
+        epochs: as asked for.
+        minutes: as asked for; the learning-rate schedule is sized to it.
+        batch_size: rows of text read side by side, over all processes together.
+        seq_len: the length of back-propagation through time, in tokens.
+        initial_epoch: as asked for.
+        stateful: as asked for.
+        learning_rate: at the schedule's peak; None is the optimiser's own.
+        precision: of matrix products, "float32", "bfloat16" or "float16".
+        speed: the tokens per second that an LSTM of 256 was measured to read on this machine,
+            from which sizes were chosen for ``minutes``; 0 where there was no need.
+        model_args: the arguments that a new model is built with.
+        began: when ``minutes`` began, by ``time.perf_counter``; None is when training begins.
+
+    >>> Plan(epochs=3, batch_size=16).seq_len
+    64
+    """
+
+    batch_size: int = 32
+    seq_len: int = 64
+    learning_rate: float | None = None
+    precision: str = "auto"
+    speed: float = 0.0
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    began: float | None = field(default=None, compare=False, repr=False)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the plan as plain values, for a JSON file."""
+        config = asdict(self)
+        del config["began"]
+        return config
+
+    def to_params(self) -> dict[str, Any]:
+        """Return what ``History.params`` remembers of the plan."""
+        names = (
+            "epochs",
+            "minutes",
+            "learning_rate",
+            "batch_size",
+            "seq_len",
+            "precision",
+            "speed",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Plan":
+        """Return the plan that ``to_config`` described; what it does not know is left out."""
+        known = {f.name for f in fields(cls)} - {"began"}
+        return cls(**{name: value for name, value in config.items() if name in known})
+
+    def with_arguments(self, asked: FitArguments, model_args: Mapping[str, Any]) -> "Plan":
+        """Return this plan of an earlier run with what the caller asks for now."""
+        given = {name: value for name, value in asdict(asked).items() if value is not None}
+        length = {"epochs": asked.epochs, "minutes": asked.minutes}
+        return replace(self, **{**given, **length}, model_args={**self.model_args, **model_args})

@@ -1,4 +1,4 @@
-"""How far training is, how fast, and how well it goes: what is known while it runs."""
+"""Progress, speed and running loss of a training."""
 
 import math
 import time
@@ -12,37 +12,40 @@ _STEPS_TO_TRUST = 10  # before the speed is believed
 
 
 class Progress:
-    """Says how far training is: by steps, or by time with the last validation kept in mind.
+    """Measures how far a training is: by steps, or by time with the last validation reserved.
 
     Args:
-        seconds: the time budget, from now; None if training goes by steps.
-        valid_tokens: the length of the validation text.
+        seconds: the time budget; None if training is measured in steps.
+        valid_tokens: the length of the validation text, for a first guess of what it will take.
+        began: when the budget began to run, by ``time.perf_counter``; now if None.
 
     Attributes:
-        progress: in [0, 1]; it never goes back.
-        speed: tokens a second, validation not counted.
+        fraction: of the training that is done, in [0, 1]; it never falls.
+        speed: tokens per second, validation not counted.
     """
 
-    def __init__(self, seconds: float | None, valid_tokens: int = 0) -> None:
-        self.progress = 0.0
+    def __init__(
+        self, seconds: float | None, valid_tokens: int = 0, began: float | None = None
+    ) -> None:
+        self.fraction = 0.0
         self.speed = 0.0
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() if began is None else began
         self._seconds = seconds
         self._valid_tokens = valid_tokens
         self._reserve: float | None = None  # seconds that the last validation will take
         self._paused = 0.0  # seconds that validation took
         self._steps = 1
         self._done = 0
-        self._before = 0  # steps that were done before this clock began
+        self._before = 0  # steps that were done before a resume
         self._tokens = 0
 
     def start(self, steps: int) -> None:
-        """Begin to train; ``steps`` are planned, which matters if there is no time budget."""
+        """Start the training; ``steps`` are planned, which matters if there is no time budget."""
         self._steps = steps
         self._started = time.perf_counter()
 
-    def tick(self, tokens: int) -> None:
-        """Note a step."""
+    def step(self, tokens: int) -> None:
+        """Record a step."""
         self._done += 1
         now = time.perf_counter()
         if self._done == 1:  # the first step is slow: kernels are chosen, memory is taken
@@ -52,89 +55,94 @@ class Progress:
             self._tokens += tokens
             self.speed = self._tokens / max(now - self._started - self._paused, 1e-9)
         if self._seconds is None:
-            progress = self.done / self._steps
+            fraction = (self._before + self._done) / self._steps
         else:
-            progress = (now - self._began) / (self._seconds - self._reserved(self._seconds))
-        self.progress = min(1.0, max(self.progress, progress))
+            fraction = (now - self._began) / (self._seconds - self._reserved())
+        self.fraction = min(1.0, max(self.fraction, fraction))
 
-    def _reserved(self, budget: float) -> float:
+    def _reserved(self) -> float:
         """Return the seconds to leave for the last validation, at most half of the budget."""
+        half = (self._seconds or 0.0) / 2
         if self._reserve is not None:
-            return min(self._reserve, budget / 2)
+            return min(self._reserve, half)
         if self._done < _STEPS_TO_TRUST:
             return 0.0
-        return min(_VALIDATION_COST * self._valid_tokens / self.speed, budget / 2)
+        return min(_VALIDATION_COST * self._valid_tokens / self.speed, half)
 
-    def validated(self, seconds: float) -> None:
-        """Note that validation took so long; the last one will take as long."""
+    def add_validation_time(self, seconds: float) -> None:
+        """Record that validation took so long; the last one will take as long."""
         self._reserve = seconds
         self._paused += seconds
 
     @property
-    def done(self) -> int:
-        """How many steps were made, before a backup that training went on from too."""
+    def steps_done(self) -> int:
+        """The number of steps, those before a resume included."""
         return self._before + self._done
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far training is, for a clock that goes on from there."""
+        """Return how far training is, for ``load_state_dict``."""
         spent = time.perf_counter() - self._began
-        return {"progress": self.progress, "done": self.done, "spent": spent}
+        return {"fraction": self.fraction, "steps_done": self.steps_done, "spent": spent}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there: as many steps done, as much time spent."""
-        self.progress, self._before = state["progress"], state["done"]
+        """Continue from there: as many steps done, as much time spent."""
+        self.fraction = state["fraction"]
+        self._before, self._done = state["steps_done"], 0
         self._began = time.perf_counter() - state["spent"]
 
 
-class Meter:
-    """The mean loss of an epoch, summed on the device and read only now and then.
+class RunningLoss:
+    """Averages the loss of an epoch, summed on the device and read only now and then.
 
     Attributes:
-        mean: the mean loss over the tokens so far, refused steps left out.
-        latest: the loss of the last step, NaN or infinite if that was refused.
-        gradient_norm: that of the last step.
+        mean: the mean loss over the tokens so far, refused steps left out, in nats per token.
+        latest: the loss of the last step; NaN or infinite if that step was refused.
+        gradient_norm: that of the last step, before clipping.
+        tokens: how many tokens were counted.
+        reads_each_step: whether looking at the loss costs nothing, as on a CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.eager = device.type == "cpu"
-        self.sum = torch.zeros((), device=device)
-        self.norms = torch.zeros((), device=device)
-        self.tokens = self.steps = 0
+        self.reads_each_step = device.type == "cpu"
+        self._sum = torch.zeros((), device=device)
+        self._norms = torch.zeros((), device=device)
+        self.tokens = self._steps = 0
         self.mean = self.latest = self.gradient_norm = 0.0
         self._read_at = 0.0
 
     def add(self, loss: torch.Tensor, gradient_norm: torch.Tensor, tokens: int) -> None:
         """Add the mean loss of a batch, and the norm of its gradient."""
-        if self.eager:
+        if self.reads_each_step:
             self.latest, self.gradient_norm = float(loss), float(gradient_norm)
             if not math.isfinite(self.latest):
                 return
-        self.sum += loss.nan_to_num(0.0, 0.0, 0.0) * tokens
-        self.norms += gradient_norm.nan_to_num(0.0, 0.0, 0.0)
+        self._sum += loss.nan_to_num(0.0, 0.0, 0.0) * tokens
+        self._norms += gradient_norm.nan_to_num(0.0, 0.0, 0.0)
         self.tokens += tokens
-        self.steps += 1
-        if self.eager:
-            self.mean = float(self.read())
+        self._steps += 1
+        if self.reads_each_step:
+            self.mean = float(self._sum / self.tokens)
         elif time.perf_counter() - self._read_at > _REFRESH:
             self.latest, self.gradient_norm = float(loss), float(gradient_norm)
-            self.mean = float(self.read())
+            self.mean = float(self._sum / self.tokens)
             self._read_at = time.perf_counter()
 
-    def read(self) -> torch.Tensor:
-        """Return the mean loss over the tokens so far."""
-        return self.sum / max(self.tokens, 1)
+    def mean_loss(self) -> torch.Tensor:
+        """Return the mean loss over the tokens so far, a scalar tensor on the device."""
+        return self._sum / max(self.tokens, 1)
+
+    def mean_gradient_norm(self) -> float:
+        """Return the mean norm over the steps so far."""
+        return float(self._norms) / max(self._steps, 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums so far."""
-        facts = {"tokens": self.tokens, "steps": self.steps}
-        return {"sum": self.sum, "norms": self.norms, **facts}
+        sums = {"sum": self._sum, "norms": self._norms}
+        return {**sums, "tokens": self.tokens, "steps": self._steps, "latest": self.latest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on summing from there."""
-        self.sum, self.norms = (state[name].to(self.sum.device) for name in ("sum", "norms"))
-        self.tokens, self.steps = state["tokens"], state["steps"]
-        self.mean = float(self.read())
-
-    def mean_gradient_norm(self) -> float:
-        """Return the mean over the steps so far."""
-        return float(self.norms) / max(self.steps, 1)
+        """Continue summing from there."""
+        device = self._sum.device
+        self._sum, self._norms = (state[name].to(device) for name in ("sum", "norms"))
+        self.tokens, self._steps, self.latest = (state[n] for n in ("tokens", "steps", "latest"))
+        self.mean = float(self.mean_loss())

@@ -1,4 +1,4 @@
-"""What may come in between while something long is running: signals, and other threads."""
+"""Graceful Ctrl-C and SIGTERM."""
 
 import signal
 import threading

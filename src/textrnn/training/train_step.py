@@ -1,4 +1,4 @@
-"""One step of learning: forward, backward, clip, update."""
+"""One step of training: forward, backward, clip, update."""
 
 import math
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.checks import check_number
-from textrnn.models.base import LanguageModel, State, detach, extend_tensor
+from textrnn.models.base import LanguageModel, State, detach, device_of, extend_tensor
 from textrnn.models.denormals import flush_denormals
 from textrnn.models.layers import Dropout
-from textrnn.models.registry import MODELS, model_type_of
+from textrnn.models.registry import family_of
 from textrnn.training.device import autocast, pick_precision
 from textrnn.training.optim import OptimizerConfig, make_optimizer
 
@@ -29,11 +29,12 @@ class TrainStep:
     et al. 2018).
 
     Args:
-        model: trained in place, on the device it is on; not a counting one.
-        settings: how to optimise; the schedule is the caller's business.
+        model: trained in place, on the device it is on; it needs parameters.
+        config: how to optimise; the schedule is the caller's business.
         seed: of the random numbers that dropout needs; None: others every time.
 
     Attributes:
+        forward: what is called in a step: the model, or a wrapper that averages gradients.
         precision: "float32", "bfloat16" or "float16": in what the model runs.
         gradient_norm: a tensor, the norm over all parameters in the last step, before clipping.
 
@@ -41,9 +42,9 @@ class TrainStep:
         ValueError: the learning rates do not fit the model's layer groups.
 
     >>> from textrnn import RNNModel
-    >>> learner = TrainStep(RNNModel(5, hidden_size=8), OptimizerConfig(), seed=0)
+    >>> train_step = TrainStep(RNNModel(5, hidden_size=8), seed=0)
     >>> x = torch.zeros(2, 7, dtype=torch.int64)
-    >>> losses = [float(learner.step(x, x)[0]) for _ in range(20)]
+    >>> losses = [float(train_step(x, x)[0]) for _ in range(20)]
     >>> losses[-1] < losses[0]
     True
     """
@@ -51,20 +52,23 @@ class TrainStep:
     def __init__(
         self,
         model: LanguageModel,
-        settings: OptimizerConfig | None = None,
+        config: OptimizerConfig | None = None,
         *,
         seed: int | None = None,
     ) -> None:
-        self.model, self.settings = model, settings or OptimizerConfig()
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.model, self.config = model, config or OptimizerConfig()
+        self.forward: nn.Module = model
+        self.device = device_of(model)
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(self.generator.seed() if seed is None else seed)
-        self.optimizer = make_optimizer(model, self.settings)
+        self.optimizer = make_optimizer(model, self.config)
         self.gradient_norm = torch.zeros(())
-        known = model_type_of(model) in MODELS
-        self.precision = pick_precision(self.settings.precision, self.device, known)
+        known = family_of(model) is not None
+        self.precision = pick_precision(self.config.precision, self.device, known)
         scales = self.precision == "float16"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
+        limit = self.config.clip_norm
+        self._limit = math.inf if limit is None else limit
 
     @property
     def learning_rate(self) -> float:
@@ -79,61 +83,60 @@ class TrainStep:
             group["peak"] *= ratio
 
     @property
-    def rate(self) -> float:
+    def current_lr(self) -> float:
         """The last layer group's rate in the last step."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def set_rates(self, factor: float) -> float:
-        """Set each layer group's rate to a factor of its peak; give the last group's."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        return self.rate
-
-    def step(
-        self, x: torch.Tensor, y: torch.Tensor, state: State = None, forward: Any = None
+    def __call__(
+        self, x: torch.Tensor, y: torch.Tensor, state: State = None, factor: float = 1.0
     ) -> tuple[torch.Tensor, State]:
         """Learn from one batch.
 
         Args:
-            x: (B, T) integers, what the model reads.
-            y: (B, T) integers, what it should have said.
-            state: of the texts before ``x``; no gradient goes further back than ``x``.
-            forward: what to call in the model's place, its distributed wrapper.
+            x: (B, T) integers, the inputs.
+            y: (B, T) integers, the targets.
+            state: of the texts before ``x``; no gradient flows further back than ``x``.
+            factor: the schedule's factor of the learning rates.
 
         Returns:
             The mean loss in nats per token, a scalar tensor, and the state after ``x``. A step
             whose loss or gradient is not finite is refused, and, but in float16, its loss is NaN.
         """
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
         with autocast(self.precision, self.device):
-            logits, state = (forward or self.model)(x.long(), detach(state))  # (B, T, V)
+            logits, state = self.forward(x.long(), detach(state))  # (B, T, V)
         # Time first, as our models compute: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()
         loss = F.cross_entropy(logits, y.long().t().flatten())
         self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self.optimizer)
-        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         # In float16 the scaler refuses the step, without making us wait for the device.
         waits = not self._scaler.is_enabled()
-        self.gradient_norm = clip(list(self.model.parameters()), limit, waits=waits)
+        self.gradient_norm = clip(list(self.model.parameters()), self._limit, waits=waits)
         if waits and not bool((self.gradient_norm + loss.detach()).isfinite()):
             return loss.detach() * math.nan, state
         self._scaler.step(self.optimizer)
         self._scaler.update()
         return loss.detach(), state
 
-    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
-        """Go on with what ``self.model.extend(len(origins), origins)`` gave.
+    def replace_model(self, model: LanguageModel, init_from: NDArray[np.int64]) -> None:
+        """Continue with ``model``, which is ``self.model`` for a larger vocabulary.
 
-        The optimiser keeps its moments; those of new symbols come from where their weights do.
+        The optimiser keeps its moments; those of new tokens come from where their weights do.
+
+        Args:
+            model: what ``self.model`` was extended to.
+            init_from: (V',) for each token the old one that it starts from, or -1.
         """
-        old, self.model = self.model, model
-        before, self.optimizer = self.optimizer, make_optimizer(model, self.settings)
+        old, self.model, self.forward = self.model, model, model
+        before, self.optimizer = self.optimizer, make_optimizer(model, self.config)
         for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
             new["peak"] = group["peak"]
         for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
             self.optimizer.state[p] = {
-                name: extend_tensor(value, p.shape, origins) if value.ndim else value
+                name: extend_tensor(value, p.shape, init_from) if value.ndim else value
                 for name, value in before.state.get(old_p, {}).items()
             }
 
@@ -150,7 +153,7 @@ class TrainStep:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where a learner of an equal model was."""
+        """Continue exactly where a train step of an equal model was."""
         self.model.load_state_dict(state["weights"])
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {int(i): moments for i, moments in state["moments"].items()}
@@ -163,7 +166,7 @@ class TrainStep:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Switch dropout on, drawing from this learner's generator, and off again."""
+        """Switch dropout on, drawing from this train step's generator, and off again."""
         layers = [m for m in self.model.modules() if isinstance(m, Dropout)]
         for layer in layers:
             layer.generator = self.generator

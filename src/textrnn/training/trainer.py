@@ -1,4 +1,4 @@
-"""The loop: contiguous batches, truncated back-propagation through time, validation.
+"""The training loop: contiguous batches, truncated back-propagation through time, validation.
 
 It knows ids, not text, and any model of the contract. It draws its random numbers from a
 generator of its own, so that nothing a callback does changes the course of training.
@@ -6,50 +6,55 @@ generator of its own, so that nothing a callback does changes the course of trai
 
 import math
 import time
-import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from numpy.typing import ArrayLike, NDArray
 
-from textrnn.callbacks.backup import find_backup
-from textrnn.callbacks.base import Callback, CallbackList
-from textrnn.errors import NonFiniteError
-from textrnn.evaluation.scoring import evaluate, metrics
+from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
+from textrnn.errors import NotFittedError
+from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
 from textrnn.models.base import LanguageModel
-from textrnn.models.ngram import NGramModel
 from textrnn.text.batching import ContiguousBatcher
+from textrnn.text.corpus import Corpus
 from textrnn.training import distributed
 from textrnn.training.device import ids_to_device
+from textrnn.training.fingerprint import fingerprint
 from textrnn.training.optim import OptimizerConfig
-from textrnn.training.progress import Meter, Progress
-from textrnn.training.run import Run, check_fit_arguments, fingerprint
+from textrnn.training.plan import Plan
+from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.signals import on_interrupt
+from textrnn.training.state import TrainState
 from textrnn.training.threads import adaptive_threads
 from textrnn.training.train_step import TrainStep
 
-_LOWER = 4.0  # what the rates are divided by when a step was refused
+_METRICS = tuple(metrics(0.0))
 
 
 class Trainer:
     """Trains any ``LanguageModel`` on the ids of one long text.
 
-    On a CPU it uses as many threads as other programs leave cores free, and looks again once a
-    second. With a seed and a number of epochs, or where ``OMP_NUM_THREADS`` is set, it uses as
-    many as PyTorch does, because sums come out differently in the last bit for another number.
+    What a model learns by counting it counts first; a model with parameters is then trained by
+    gradients. On a CPU training uses as many threads as other programs leave cores free, and looks
+    again once a second. With a seed and a number of epochs, or where ``OMP_NUM_THREADS`` is set,
+    it uses as many as PyTorch does, because sums differ in the last bit for another number.
 
     Args:
         model: trained in place, on the device it is on.
-        settings: how to optimise.
+        config: how to optimise.
         seed: of the random numbers that training needs (dropout); None: others every time.
 
     Attributes:
         stop_training: set it to True to end training after the batch.
+        state: the ``TrainState`` of the training under way, or of the last one; None before.
+        history: what it measured.
+        plan: what it was asked to do.
+        stopped_by: "interrupt" or "terminate" once a signal is ending it.
+        finished: whether it reached its end.
 
     Raises:
         ValueError: the learning rates do not fit the model's layer groups.
@@ -57,7 +62,7 @@ class Trainer:
     >>> from textrnn import LSTMModel
     >>> ids = np.arange(3000) % 7
     >>> trainer = Trainer(LSTMModel(7, hidden_size=16), OptimizerConfig(learning_rate=0.03))
-    >>> history = trainer.fit(ids, epochs=3, batch_size=4, seq_len=16)
+    >>> history = trainer.fit(ids, Plan(epochs=3, batch_size=4, seq_len=16))
     >>> history.history["loss"][-1] < history.history["loss"][0]
     True
     """
@@ -65,70 +70,86 @@ class Trainer:
     def __init__(
         self,
         model: LanguageModel,
-        settings: OptimizerConfig | None = None,
+        config: OptimizerConfig | None = None,
         *,
         seed: int | None = None,
     ) -> None:
-        self.model, self.settings = model, settings or OptimizerConfig()
-        counts = isinstance(model, NGramModel)
-        self.learner = None if counts else TrainStep(model, self.settings, seed=seed)
+        self.model, self.config = model, config or OptimizerConfig()
+        learns = model.learns_by_gradient
+        self.train_step = TrainStep(model, self.config, seed=seed) if learns else None
         self._seed = seed
+        self.world_size = 1
         self.stop_training = False
+        self.state: TrainState | None = None
+        self.history, self.plan = History(), Plan(epochs=1)
+        self.stopped_by: str | None = None
+        self.finished, self._ended = False, True
+        self._signal: str | None = None  # received, and not acted upon yet
+        self._resume: dict[str, Any] | None = None
 
     @property
-    def learning_rate(self) -> float:
-        """The last layer group's rate at the schedule's peak; setting it scales all groups."""
-        return self.learner.learning_rate if self.learner else 0.0
+    def learning_rate(self) -> float | None:
+        """The last layer group's rate at the schedule's peak; setting it scales all groups.
+
+        It is None, and cannot be set, where a model learns by counting alone.
+        """
+        return self.train_step.learning_rate if self.train_step else None
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if self.learner:
-            self.learner.learning_rate = value
+        if self.train_step is None:
+            raise ValueError(
+                "This model learns by counting, and has no learning rate to set. "
+                f"Received: {value!r}"
+            )
+        self.train_step.learning_rate = value
 
-    def adopt(self, model: LanguageModel, origins: NDArray[np.int64]) -> None:
-        """Go on with what ``self.model.extend(len(origins), origins)`` gave."""
+    def replace_model(self, model: LanguageModel, init_from: NDArray[np.int64]) -> None:
+        """Continue with the model that ``self.model`` was extended to."""
         self.model = model
-        if self.learner:
-            self.learner.adopt(model, origins)
+        if self.train_step:
+            self.train_step.replace_model(model, init_from)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must match before a backup of this training can be resumed."""
+        return fingerprint(self.model, self.config, self._corpus, self.plan, self._seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of training depends on, for ``load_state_dict``."""
+        if self.state is None:
+            raise NotFittedError("No training has begun, so it has no state: call fit first.")
+        return self.state.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was called: at once, or when ``fit`` is called next.
+
+        Raises:
+            AttributeError, KeyError, RuntimeError, TypeError, ValueError: ``state`` is of another
+                model, or holds something else.
+        """
+        self._resume = state
+        if self.state is not None and not self._ended:
+            self.state.load_state_dict(state)
 
     def fit(
         self,
-        ids: NDArray[Any],
-        valid_ids: NDArray[Any] | None = None,
-        *,
-        epochs: int | None = None,
-        seconds: float | None = None,
-        batch_size: int = 32,
-        seq_len: int = 64,
+        data: Corpus | ArrayLike,
+        plan: Plan,
         callbacks: Iterable[Callback] = (),
-        initial_epoch: int = 0,
-        stateful: bool = True,
-        chars_per_token: tuple[float, float] = (1.0, 1.0),
-        owner: Any = None,
+        *,
         history: History | None = None,
-        facts: Mapping[str, Any] | None = None,
+        callback_model: Any = None,
     ) -> History:
         """Train, for a number of epochs or for a time.
 
         Args:
-            ids: (N,) integers, the text in training.
-            valid_ids: (M,) integers, the text for validation after each epoch.
-            epochs: the epoch to stop before, passes over ``ids`` where ``initial_epoch`` is 0.
-            seconds: wall time instead, the last validation included. The schedule then follows
-                the clock and reaches its end with it. A last epoch may be a part of one.
-            batch_size: rows, over all processes together.
-            seq_len: tokens a row goes on in a batch, and gradients flow back.
+            data: (N,) ids to train on, or a ``Corpus``, which may have ids to validate on.
+            plan: how long, and in what batches. With ``minutes`` the schedule follows the clock
+                and reaches its end with it, the last validation included; the last epoch may be
+                cut short.
             callbacks: called as in Keras.
-            initial_epoch: the number of the first epoch.
-            stateful: whether a batch goes on from the state after the one before; without that
-                each window is read as if it were a text of its own.
-            chars_per_token: mean length of a token in the text in training and in the one for
-                validation, for bits per character.
-            owner: what callbacks see as ``self.model``, with the attributes of
-                ``callbacks.Trainable``; this trainer if None.
             history: where the measurements go; a new one if None.
-            facts: what else, besides the arguments here, must be the same for a training to go
-                on from a backup.
+            callback_model: what callbacks see as ``self.model``; this trainer if None.
 
         Returns:
             What was measured. ``loss`` is the mean over the epoch, while the model learns.
@@ -137,156 +158,192 @@ class Trainer:
             NonFiniteError: a loss or gradient was infinite or NaN for the second time; the
                 weights are those before that step. The first time the step is refused, the
                 learning rate is divided by 4, and a warning says so.
-            ValueError: a backup is of another training.
+            ValueError: a backup belongs to a different run.
             torch.OutOfMemoryError: with the sizes, and what would need less.
         """
-        check_fit_arguments(epochs, seconds, batch_size, seq_len, initial_epoch, callbacks)
-        clock = Progress(seconds, 0 if valid_ids is None else len(valid_ids))
-        owner = owner or self
-        owner.stop_training = False
-        batcher = self._batcher(ids, batch_size, seq_len, initial_epoch)
+        check_callbacks(callbacks)
+        self._corpus = data if isinstance(data, Corpus) else Corpus(data)  # type: ignore[arg-type]
+        self._corpus.check_vocab_size(self.model.vocab_size)
+        self.plan, self.history = plan, History() if history is None else history
+        self._owner = self if callback_model is None else callback_model
+        self._owner.stop_training = False
+        self.stopped_by = self._signal = None
+        self.finished, self._ended = False, False
+        batcher = self._batcher()
         steps = len(batcher) if batcher else 1
-        hooks = CallbackList(callbacks, owner, epochs=epochs, steps=steps)
-        learner, history = self.learner, History() if history is None else history
-        backup = find_backup(callbacks)
-        plan: dict[str, Any] = {"batch_size": batch_size, "seq_len": seq_len, "epochs": epochs}
-        plan |= {"initial_epoch": initial_epoch, "stateful": stateful, "seed": self._seed}
-        run = Run(owner, clock, hooks, valid_ids, chars_per_token, history, stateful, backup)
-        if backup and learner:
-            plan |= {"precision": learner.precision, **(facts or {})}
-            run.identity = fingerprint(self.model, self.settings, (ids, valid_ids), **plan)
-        repeatable = self._seed is not None and seconds is None
-        adapts = learner is not None and learner.device.type == "cpu" and not repeatable
-        mode = learner.training() if learner else nullcontext()
-        with (
-            adaptive_threads(adapts) as run.share_cores,
-            mode,
-            on_interrupt(run.interrupt),
-            hooks.training(),
-        ):
-            if isinstance(self.model, NGramModel):
-                self._count(self.model, ids, initial_epoch, run)
-            elif learner is not None and batcher is not None:
-                clock.start(steps * ((epochs or 0) - initial_epoch))
-                run.restore(learner, batcher)
-                forward = distributed.wrap(self.model)
-                try:
-                    stop = distributed.any_rank(run.ended, learner.device)
-                    while not stop:
-                        stop = self._epoch(learner, batcher, forward, run)
-                except torch.OutOfMemoryError as error:
-                    raise torch.OutOfMemoryError(
-                        f"The device has too little memory for this model and batch ({error}). A "
-                        "smaller batch_size or seq_len needs less. "
-                        f"Received: batch_size={batch_size}, seq_len={seq_len}"
-                    ) from None
-        if backup and learner and run.stopped_by is None:
-            backup.finish()
-        history.stopped_by = run.stopped_by or ("callback" if owner.stop_training else None)
-        return history
+        facts = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
+        self._hooks = hooks = CallbackList(callbacks, self._owner, self, **facts)
+        self.state = self._new_state(batcher)
+        try:
+            with self._environment():
+                if self.state is not None:
+                    self.model.count(self._corpus.ids)
+                with hooks.training():
+                    self._count() if self.state is None else self._train(self.state)
+                    self.stopped_by = self.stopped_by or self._signal
+                    self.finished = self.stopped_by is None
+        finally:
+            self._ended, self._resume = True, None
+        stopped = "callback" if self._owner.stop_training else None
+        self.history.stopped_by = self.stopped_by or stopped
+        return self.history
 
-    def _batcher(
-        self, ids: NDArray[Any], batch_size: int, seq_len: int, epoch: int
-    ) -> ContiguousBatcher | None:
-        if self.learner is None:  # a counting model
+    def _new_state(self, batcher: ContiguousBatcher | None) -> TrainState | None:
+        if self.train_step is None or batcher is None:
             return None
-        rank, world_size = distributed.rank_and_world_size()
-        batcher = ContiguousBatcher(
-            ids_to_device(ids, self.learner.device),
-            batch_size=batch_size,
-            seq_len=seq_len,
-            rank=rank,
-            world_size=world_size,
-        )
-        batcher.epoch = epoch
-        return batcher
+        valid = self._corpus.valid_ids
+        seconds = None if self.plan.minutes is None else 60 * self.plan.minutes
+        progress = Progress(seconds, 0 if valid is None else len(valid), self.plan.began)
+        progress.start(len(batcher) * ((self.plan.epochs or 0) - self.plan.initial_epoch))
+        losses = RunningLoss(self.train_step.device)
+        return TrainState(self.train_step, batcher, progress, losses, self.history, self._hooks)
 
-    def _epoch(
-        self, learner: TrainStep, batcher: ContiguousBatcher, forward: nn.Module, run: Run
-    ) -> bool:
-        """Go over the text once, or until the time is up or somebody stops it; validate.
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """Set up threads, dropout and signals for a training, and take them down."""
+        step = self.train_step
+        repeatable = self._seed is not None and self.plan.minutes is None
+        adapts = step is not None and step.device.type == "cpu" and not repeatable
+        with (
+            adaptive_threads(adapts) as self._share_cores,
+            step.training() if step else nullcontext(),
+            on_interrupt(self._interrupt),
+        ):
+            yield
 
-        Returns whether training is over.
-        """
-        epoch, clock, hooks = batcher.epoch, run.clock, run.hooks
-        hooks.call("on_epoch_begin", epoch, {})
-        meter = Meter(learner.device)
-        state, seconds = run.restore_epoch(learner, meter)
-        began = time.perf_counter() - seconds
-        whole = False
-        for k, (x, y) in enumerate(batcher, batcher.state_dict()["batch"]):
-            # A signal that comes after this waits for the next batch (an epoch has one at least);
-            # in several processes all of them must end with the same one.
-            stop = meter.tokens > 0 and distributed.any_rank(run.ended, learner.device)
-            run.back_up(learner, (epoch, k), meter, state, time.perf_counter() - began)
-            if stop:
-                run.stopped_by = run.stopped_by or (None if run.ended else "interrupt")
-                break
-            hooks.call("on_train_batch_begin", k, {})
-            rate = learner.set_rates(self.settings.factor(clock.progress))
-            if run.enters_new_quarter() or not run.stateful:
-                state = None
-            loss, state = learner.step(x, y, state, forward)
-            meter.add(loss, learner.gradient_norm, x.numel())
-            clock.tick(x.numel())
-            logs = {
-                "loss": meter.mean if math.isfinite(meter.latest) else meter.latest,
-                "gradient_norm": meter.gradient_norm,
-                "learning_rate": rate,
-                "progress": clock.progress,
-                "tokens_per_second": clock.speed,
-            }
-            hooks.call("on_train_batch_end", k, logs)
-            run.share_cores()
-            if not math.isfinite(meter.latest) and not run.ended:
-                self._lower_rate(learner, run, f"epoch {epoch + 1}, batch {k + 1}", meter.latest)
-                state = None
-        else:
-            whole = True
-        logs = metrics(float(distributed.all_reduce_mean(meter.read())), run.chars_per_token[0])
-        logs |= self._validate(run)
+    def _train(self, state: TrainState) -> None:
+        """Train by gradients, epoch after epoch."""
+        state.train_step.forward = distributed.wrap(self.model)
+        if self._resume is not None:
+            state.load_state_dict(self._resume)
+        try:
+            # an epoch that was begun before a resume is brought to its end
+            while state.batcher.state_dict()["batch"] or not self._stops(state):
+                self._epoch(state)
+        except torch.OutOfMemoryError as error:
+            raise torch.OutOfMemoryError(
+                f"The device has too little memory for this model and batch ({error}). A "
+                "smaller batch_size or seq_len needs less. "
+                f"Received: batch_size={self.plan.batch_size}, seq_len={self.plan.seq_len}"
+            ) from None
+        finally:
+            state.train_step.forward = self.model
+
+    def _epoch(self, state: TrainState) -> None:
+        """Read the text once, or until the time is up or somebody stops it; validate."""
+        epoch, first = state.batcher.epoch, state.batcher.state_dict()["batch"]
+        if first == 0:
+            state.begin_epoch()
+        self._hooks.call("on_epoch_begin", epoch, {})
+        if first and self._resume is not None:
+            state.load_state_dict(self._resume)  # as it was after this epoch had begun
+        self._resume = None
+        self._batches(state, epoch, first)
+        loss = float(distributed.all_reduce_mean(state.losses.mean_loss()))
+        logs = metrics(loss, self._corpus.chars_per_token[0])
+        logs |= self._validate(state.progress)
         logs |= {
-            "gradient_norm": meter.mean_gradient_norm(),
-            "learning_rate": learner.rate,
-            "seconds": time.perf_counter() - began,
+            "gradient_norm": state.losses.mean_gradient_norm(),
+            "learning_rate": state.train_step.current_lr,
+            "seconds": time.perf_counter() - state.epoch_began,
         }
-        run.history.append(epoch, logs)
-        batcher.epoch = epoch + 1
-        hooks.call("on_epoch_end", epoch, logs)
-        stop = distributed.any_rank(run.ended, learner.device)
-        if whole:
-            run.back_up(learner, (epoch + 1, 0))
-        return stop  # as it was before the backup, so that no signal falls between the two
+        state.history.append(epoch, logs)
+        self._hooks.call("on_epoch_end", epoch, logs, last=False)
+        self.stopped_by = self.stopped_by or self._signal
+        self._hooks.call("on_epoch_end", epoch, logs, last=True)
 
-    def _lower_rate(self, learner: TrainStep, run: Run, where: str, loss: float) -> None:
-        """Answer the first step that was refused by a lower rate, and the second by an error."""
-        refused = f"The loss or its gradient is not finite at {where}; the step was refused."
-        peak = learner.learning_rate
-        received = f"Received: loss {loss}, learning rate {peak:g} at its peak"
-        if run.lowered:
-            advice = "A lower learning rate or clip_norm helps as a rule."
-            raise NonFiniteError(f"{refused} {advice} {received}")
-        run.lowered = True
-        learner.learning_rate = peak / _LOWER
-        advice = f"Training goes on with {learner.learning_rate:g}."
-        warnings.warn(f"{refused} {advice} {received}", stacklevel=5)
+    def _batches(self, state: TrainState, epoch: int, first: int) -> None:
+        """Train on the batches of one epoch, from batch ``first`` on."""
+        step, progress, losses = state.train_step, state.progress, state.losses
+        schedule = self.config.resolve_schedule()
+        begin_hooks = self._hooks.hooks("on_train_batch_begin")
+        end_hooks = self._hooks.hooks("on_train_batch_end", last=False)
+        last_hooks = self._hooks.hooks("on_train_batch_end", last=True)
+        last = len(state.batcher) - 1
+        for k, (x, y) in enumerate(state.batcher, first):
+            if state.refused is not None:
+                state.lower_rates(f"epoch {epoch + 1}, batch {k}")
+            for hook in begin_hooks:
+                hook(k, {})
+            if state.enters_new_quarter() or not self.plan.stateful:
+                state.hidden = None
+            factor = schedule(progress.fraction)
+            loss, state.hidden = step(x, y, state.hidden, factor)
+            losses.add(loss, step.gradient_norm, x.numel())
+            progress.step(x.numel())
+            refused = not math.isfinite(losses.latest)
+            if refused:
+                state.refused, state.hidden = losses.latest, None
+            logs = {
+                "loss": losses.latest if refused else losses.mean,
+                "gradient_norm": losses.gradient_norm,
+                "learning_rate": step.optimizer.param_groups[-1]["lr"],
+                "progress": progress.fraction,
+                "tokens_per_second": progress.speed,
+            }
+            for hook in end_hooks:
+                hook(k, logs)
+            # Looked at once a batch: the backup and the loop see the same, and a signal that
+            # comes later waits for the next batch.
+            self.stopped_by = self._signal
+            for hook in last_hooks:
+                hook(k, logs)
+            self._share_cores()
+            if k < last and self._stops(state):
+                state.batcher.load_state_dict({"epoch": epoch + 1, "batch": 0})
+                break
+        if state.refused is not None and not self._stops(state):
+            state.lower_rates(f"epoch {epoch + 1}, batch {last + 1}")
 
-    def _validate(self, run: Run) -> dict[str, float]:
-        if run.valid_ids is None:
+    def _stops(self, state: TrainState) -> bool:
+        """Return whether training is over: done, interrupted, or stopped by a callback."""
+        over = state.progress.fraction >= 1 or bool(self.stopped_by) or self._owner.stop_training
+        if self.world_size > 1 and distributed.any_rank(over, state.train_step.device) > over:
+            self.stopped_by, over = "interrupt", True  # by another process
+        return over
+
+    def _validate(self, progress: Progress | None = None) -> dict[str, float]:
+        valid_ids = self._corpus.valid_ids
+        if valid_ids is None:
             return {}
-        run.hooks.call("on_test_begin", {})
+        self._hooks.call("on_test_begin", {})
         began = time.perf_counter()
-        result = evaluate(self.model, run.valid_ids, chars_per_token=run.chars_per_token[1])
-        run.clock.validated(time.perf_counter() - began)
+        result = evaluate(self.model, valid_ids, chars_per_token=self._corpus.chars_per_token[1])
+        if progress:
+            progress.add_validation_time(time.perf_counter() - began)
         logs = {f"val_{name}": value for name, value in result.items()}
-        run.hooks.call("on_test_end", logs)
+        self._hooks.call("on_test_end", logs)
         return logs
 
-    def _count(self, model: NGramModel, ids: NDArray[Any], epoch: int, run: Run) -> None:
-        """Let a counting model count: one epoch, no batches, no training loss."""
-        began = time.perf_counter()
-        run.hooks.call("on_epoch_begin", epoch, {})
-        model.count(ids)
-        logs = self._validate(run) | {"seconds": time.perf_counter() - began}
-        run.history.append(epoch, logs)
-        run.hooks.call("on_epoch_end", epoch, logs)
+    def _count(self) -> None:
+        """Let a model without parameters count: one epoch, no batches, no training loss."""
+        began, epoch = time.perf_counter(), self.plan.initial_epoch
+        self._hooks.call("on_epoch_begin", epoch, {})
+        self.model.count(self._corpus.ids)
+        logs = self._validate() | {"seconds": time.perf_counter() - began}
+        self.history.append(epoch, logs)
+        self._hooks.call("on_epoch_end", epoch, logs)
+
+    def _batcher(self) -> ContiguousBatcher | None:
+        if self.train_step is None:
+            return None
+        rank, self.world_size = distributed.rank_and_world_size()
+        batcher = ContiguousBatcher(
+            ids_to_device(self._corpus.ids, self.train_step.device),
+            batch_size=self.plan.batch_size,
+            seq_len=self.plan.seq_len,
+            rank=rank,
+            world_size=self.world_size,
+        )
+        batcher.epoch = self.plan.initial_epoch
+        return batcher
+
+    def _metrics(self) -> list[str]:
+        """Return the names that the logs of an epoch will have."""
+        names = [*_METRICS, "gradient_norm", "learning_rate"] if self.train_step else []
+        valid = [] if self._corpus.valid_ids is None else [f"val_{name}" for name in _METRICS]
+        return [*names, *valid, "seconds"]
+
+    def _interrupt(self, name: str) -> None:
+        """End training after the batch."""
+        self._signal = name

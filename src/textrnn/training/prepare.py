@@ -1,0 +1,102 @@
+"""From a corpus to a plan, and to the model that is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from textrnn.models.base import LanguageModel
+from textrnn.models.contract import check_contract
+from textrnn.models.registry import ModelSpec, build, family_of
+from textrnn.text.corpus import Corpus
+from textrnn.text.vocab import Vocab
+from textrnn.training.defaults import choose_plan
+from textrnn.training.optim import OptimizerConfig
+from textrnn.training.plan import FitArguments, Plan
+
+_RATE = 3e-3  # where nothing chose a learning rate
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Holds what the user chose before there was a text, and applies it to one.
+
+    Args:
+        model: a name or a class, for a new model.
+        model_args: its arguments that the user chose.
+        device: where it is trained.
+        seed: of its initial weights and of training.
+        config: how to optimise.
+    """
+
+    model: ModelSpec
+    model_args: Mapping[str, Any]
+    device: torch.device
+    seed: int | None
+    config: OptimizerConfig
+
+    def plan(
+        self,
+        corpus: Corpus,
+        asked: FitArguments,
+        began: float,
+        *,
+        model: LanguageModel | None = None,
+        saved: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Return how to train on a corpus.
+
+        Args:
+            corpus: the text.
+            asked: what the caller of ``fit`` chose.
+            began: when ``asked.minutes`` began, by ``time.perf_counter``.
+            model: the one that there is.
+            saved: the plan of an earlier run, which is followed.
+        """
+        if saved is not None:
+            return Plan.from_config(saved).with_arguments(asked, self.model_args)
+        return choose_plan(
+            corpus,
+            len(corpus.vocab or ()),
+            asked,
+            model=model or self.model,
+            model_args=self.model_args,
+            precision=self.config.precision,
+            device=self.device,
+            began=began,
+        )
+
+    def config_for(self, plan: Plan) -> OptimizerConfig:
+        """Return how to optimise, with the rate that was chosen if the user gave none."""
+        return self.config.with_rate(plan.learning_rate or _RATE)
+
+    def model_for(
+        self, corpus: Corpus, plan: Plan, model: LanguageModel | None, vocab: Vocab | None
+    ) -> LanguageModel:
+        """Return a model for a corpus: a new one, the one that there is, or that one extended.
+
+        Args:
+            corpus: what it is to be trained on.
+            plan: the arguments of a new model.
+            model: the one that there is.
+            vocab: the vocabulary that it was made for; the corpus's may be larger.
+
+        Raises:
+            ValueError: the model has another number of tokens than the corpus's vocabulary, or
+                its class breaks the contract.
+        """
+        size, is_new = len(corpus.vocab or ()), model is None or vocab is None
+        if model is None:
+            model = build(self.model, size, plan.model_args, self.seed)
+        elif vocab is not None and corpus.vocab is not None and len(vocab) < size:
+            model = model.extend(size, corpus.vocab.init_from(vocab))
+        if model.vocab_size != size:
+            raise ValueError(
+                "The model's vocab_size must be the number of tokens in the vocabulary, "
+                f"{size}. Received: a model with vocab_size={model.vocab_size}"
+            )
+        model = model.to(self.device)
+        if is_new and family_of(model) is None:
+            check_contract(model)
+        return model
