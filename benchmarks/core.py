@@ -7,9 +7,6 @@ Speeds are medians of five; training is compared with a plain PyTorch loop in th
 in turns. Machines differ and are busy: read the ratios.
 """
 
-import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
+from common import arguments, in_turns, machine, plain_epoch
 
 from textrnn import ContiguousBatcher, LSTMModel, TextGenerator, Trainer, Vocab
 from textrnn.evaluation.scoring import ngram_baseline
@@ -31,12 +27,7 @@ from textrnn.training.plan import Plan
 
 def seconds(work: Callable[[], object]) -> float:
     """Return the median wall time of five runs."""
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    return statistics.median(in_turns({"work": work})["work"])
 
 
 def encoding(path: Path) -> None:
@@ -59,22 +50,6 @@ def batching() -> None:
     print(f"one batch of 32 x 64 {cost * 1e6:>17.1f} us")
 
 
-def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.Tensor) -> None:
-    """Train one epoch the way a tutorial does it: batch 32, sequence 64, clip 1."""
-    rows = ids[: len(ids) // 32 * 32].view(32, -1)
-    state = None
-    for start in range(0, rows.shape[1] - 1, 64):
-        x = rows[:, start : start + 64][:, : rows.shape[1] - 1 - start]
-        y = rows[:, start + 1 : start + 65]
-        logits, state = model(x, state)
-        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        state = tuple((h.detach(), c.detach()) for h, c in state)
-
-
 def throughput(text: str, precision: str) -> None:
     """Print tokens per CPU-second through Trainer.fit beside the plain loop, same model.
 
@@ -83,25 +58,23 @@ def throughput(text: str, precision: str) -> None:
     vocab = Vocab.from_text(text)
     ids = vocab.encode(text[:200_000])
     wide = torch.from_numpy(ids).long()
-    ratios, speeds = [], []
-    for turn in range(5):
-        models = [LSTMModel(len(vocab), hidden_size=256) for _ in range(2)]
-        trainer = Trainer(models[0], OptimizerConfig(learning_rate=2e-3, precision=precision))
-        adam = torch.optim.Adam(models[1].parameters(), lr=2e-3)
-        jobs: list[Callable[[], object]] = [
-            lambda t=trainer: t.fit(ids, Plan(epochs=1, batch_size=32, seq_len=64)),  # type: ignore[misc]
-            lambda m=models[1], a=adam: plain_epoch(m, a, wide),  # type: ignore[misc]
-        ]
-        cost = {}
-        for i in (0, 1) if turn % 2 else (1, 0):
-            began = time.process_time()
-            jobs[i]()
-            cost[i] = time.process_time() - began
-        ratios.append(cost[1] / cost[0])
-        speeds.append(len(ids) / cost[0])
+
+    def ours() -> None:
+        model = LSTMModel(len(vocab), hidden_size=256)
+        trainer = Trainer(model, OptimizerConfig(learning_rate=2e-3, precision=precision))
+        trainer.fit(ids, Plan(epochs=1, batch_size=32, seq_len=64))
+
+    def theirs() -> None:
+        model = LSTMModel(len(vocab), hidden_size=256)
+        adam = torch.optim.Adam(model.parameters(), lr=2e-3)
+        for _ in plain_epoch(model, adam, wide):
+            pass
+
+    cost = in_turns({"fit": ours, "plain": theirs}, clock=time.process_time)
+    ratios = [plain / fit for plain, fit in zip(cost["plain"], cost["fit"], strict=True)]
+    speed = len(ids) / statistics.median(cost["fit"])
     print(
-        f"training, LSTM 1x256, {precision:<8} {statistics.median(speeds):>7,.0f} tokens/CPU-s "
-        f"through fit, "
+        f"training, LSTM 1x256, {precision:<8} {speed:>7,.0f} tokens/CPU-s through fit, "
         f"{statistics.median(ratios):.2f} of the plain loop "
         f"({min(ratios):.2f} to {max(ratios):.2f})"
     )
@@ -141,14 +114,10 @@ def learning(path: Path, minutes: float) -> None:
 
 def main() -> None:
     """Print all of it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--minutes", type=float, default=2.0)
     args = parser.parse_args()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, numpy {np.__version__}\n"
-    )
+    print(f"{machine()}\n")
     shakespeare = args.data / "tinyshakespeare.txt"
     for path in [shakespeare, *sorted(args.data.glob("nonlatin/*.txt"))]:
         encoding(path)

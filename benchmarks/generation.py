@@ -12,10 +12,8 @@ step. Speeds and ratios are medians of five turns, each of about 0.2 s (three of
 to a twentieth too high. Machines differ and are busy: read the ratios.
 """
 
-import argparse
 import itertools
 import os
-import platform
 import statistics
 import string
 import subprocess
@@ -24,11 +22,12 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from common import PlainLSTM, arguments, head, in_turns, machine, plain_write, ratio, row
 
 from textrnn import LSTMModel, TextGenerator, Vocab
 from textrnn.datasets import load_human_numbers
@@ -66,44 +65,27 @@ print(statistics.median(speeds[1]), statistics.median(speeds[8]), ratio)
 """
 
 
-def speeds(works: dict[str, Work], turns: int, seconds: float) -> dict[str, list]:
+def speeds(works: dict[str, Work], turns: int, seconds: float) -> dict[str, list[float]]:
     """Return the characters a second of each work in each turn, for one stream.
 
     A work does as many characters a turn as take it about ``seconds``, but at least 20.
     """
-    counts, results = {}, {name: [] for name in works}
+    counts = {}
     for name, work in works.items():
         work(2)
         began = time.perf_counter()
         work(8)
         counts[name] = max(20, int(8 * seconds / (time.perf_counter() - began)))
-    for turn in range(turns):
-        for name in sorted(works, reverse=bool(turn % 2)):
-            began = time.perf_counter()
-            works[name](counts[name])
-            results[name].append(counts[name] / (time.perf_counter() - began))
-    return results
+    times = in_turns({name: partial(work, counts[name]) for name, work in works.items()}, turns)
+    return {name: [counts[name] / second for second in times[name]] for name in works}
 
 
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Return the median of the turns' ratios."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+def plain(model: PlainLSTM, texts: int, onednn: bool) -> Work:
+    """Return the loop of the tutorials, with oneDNN or without."""
 
-
-def plain(size: int, layers: int, streams: int, onednn: bool) -> Work:
-    """Return the loop of the tutorials: one step at a time, the state carried."""
-    embedding = nn.Embedding(len(SYMBOLS), size)
-    lstm = nn.LSTM(size, size, layers, batch_first=True)
-    head = nn.Linear(size, len(SYMBOLS))
-
-    @torch.inference_mode()
     @torch.backends.mkldnn.flags(enabled=onednn)
-    def work(n: int) -> None:
-        ids, state, written = torch.zeros(streams, 1, dtype=torch.long), None, []
-        for _ in range(n):
-            x, state = lstm(embedding(ids), state)
-            ids = torch.multinomial(torch.softmax(head(x[:, -1]), dim=-1), 1)
-            written.append(ids.item() if streams == 1 else ids.tolist())
+    def work(n: int) -> object:
+        return plain_write(model, n, texts)
 
     return work
 
@@ -122,53 +104,48 @@ def bound(size: int, layers: int) -> Work:
     return work
 
 
-def head(title: str, *columns: str) -> None:
-    """Print a title and the head of a table."""
-    print(f"\n{title}:\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-
-
 def texts(sizes: list[int], turns: int, seconds: float) -> None:
     """Print the speed of one text, and then of 32 at once, with and without a seed."""
     columns = "LSTM, char/s, us/char, plain PyTorch char/s, ours / plain, without oneDNN char/s"
     columns += ", ours / that, bound us/char, ours / bound (time)"
-    head("One text, random weights, 65 symbols", *columns.split(", "))
+    head(*columns.split(", "), title="One text, random weights, 65 symbols")
     vocab, rows = Vocab.from_text(SYMBOLS), []
     for size, layers in itertools.product(sizes, (1, 2)):
         model = LSTMModel(len(SYMBOLS), hidden_size=size, num_layers=layers)
+        other = PlainLSTM(len(SYMBOLS), size, layers)
         write = Sampler(vocab, make_stepper(model)).generate
-        works = {
-            "one": lambda n, f=write: f("", n),
-            "plain": plain(size, layers, 1, True),
-            "other": plain(size, layers, 1, False),
+        works: dict[str, Work] = {
+            "one": partial(write, ""),
+            "plain": plain(other, 1, True),
+            "other": plain(other, 1, False),
             "bound": bound(size, layers),
-            "free": lambda n, f=write: f("", n, num_return_sequences=32),
-            "seeded": lambda n, f=write: f("", n, num_return_sequences=32, seed=0),
-            "plain 32": plain(size, layers, 32, True),
-            "other 32": plain(size, layers, 32, False),
+            "free": partial(write, "", num_return_sequences=32),
+            "seeded": partial(write, "", num_return_sequences=32, seed=0),
+            "plain 32": plain(other, 32, True),
+            "other 32": plain(other, 32, False),
         }
         got = speeds(works, turns, seconds)
         for name in ("free", "seeded", "plain 32", "other 32"):
             got[name] = [32 * speed for speed in got[name]]
         mid = {name: f"{statistics.median(values):,.0f}" for name, values in got.items()}
         cost = {name: f"{1e6 / statistics.median(values):,.0f}" for name, values in got.items()}
-        print(
-            f"| {layers}x{size} | {mid['one']} | {cost['one']} "
-            f"| {mid['plain']} | {ratio(got['one'], got['plain']):.2f} "
-            f"| {mid['other']} | {ratio(got['one'], got['other']):.2f} "
-            f"| {cost['bound']} | {ratio(got['bound'], got['one']):.2f} |",
-            flush=True,
+        row(
+            *(f"{layers}x{size}", mid["one"], cost["one"]),
+            *(mid["plain"], f"{ratio(got['one'], got['plain']):.2f}"),
+            *(mid["other"], f"{ratio(got['one'], got['other']):.2f}"),
+            *(cost["bound"], f"{ratio(got['bound'], got['one']):.2f}"),
         )
-        rows.append(
-            f"| {layers}x{size} | {mid['one']} "
-            f"| {mid['free']} | {ratio(got['free'], got['one']):.2f} "
-            f"| {mid['seeded']} | {ratio(got['seeded'], got['one']):.2f} "
-            f"| {mid['plain 32']} | {ratio(got['free'], got['plain 32']):.2f} "
-            f"| {mid['other 32']} | {ratio(got['free'], got['other 32']):.2f} |"
-        )
+        pairs = [("free", "one"), ("seeded", "one"), ("free", "plain 32"), ("free", "other 32")]
+        free, seeded, beside, without = (f"{ratio(got[a], got[b]):.2f}" for a, b in pairs)
+        ours = mid["free"], free, mid["seeded"], seeded
+        theirs = mid["plain 32"], beside, mid["other 32"], without
+        rows.append((f"{layers}x{size}", mid["one"], *ours, *theirs))
     columns = "LSTM, one text, no seed, / one, seed=0, / one, plain PyTorch, no seed / plain"
     columns += ", without oneDNN, no seed / that"
-    head("32 texts at once, the same models and turns, char/s of all", *columns.split(", "))
-    print(*rows, sep="\n")
+    title = "32 texts at once, the same models and turns, char/s of all"
+    head(*columns.split(", "), title=title)
+    for cells in rows:
+        row(*cells)
 
 
 def start(turns: int) -> None:
@@ -185,27 +162,27 @@ def start(turns: int) -> None:
             "import torch": ["-c", "import torch"],
             "import numpy": ["-c", "import numpy"],
         }
-        times: dict[str, list[float]] = {name: [] for name in processes}
-        for _ in range(turns):
-            for name, arguments in processes.items():
-                began = time.perf_counter()
-                subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-                times[name].append(time.perf_counter() - began)
+
+        def run(arguments: list[str]) -> object:
+            return subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+
+        times = in_turns({name: partial(run, line) for name, line in processes.items()}, turns)
         columns = "process", "seconds", "/ import torch", "imported torch", "peak MiB"
-        head(f"A whole process from its start, LSTM 1x64, median of {turns}", *columns)
+        head(*columns, title=f"A whole process from its start, LSTM 1x64, median of {turns}")
         for name, (option, code, *_) in processes.items():
-            seen = " | "
+            seen = ["", ""]
             if option == "-c":
                 line = [sys.executable, "-c", code + "\n" + AFTERWARDS]
-                seen = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+                out = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+                seen = out.split(" | ")
             took, part = statistics.median(times[name]), ratio(times[name], times["import torch"])
-            print(f"| {name} | {took:.2f} | {part:.2f} | {seen} |", flush=True)
+            row(name, f"{took:.2f}", f"{part:.2f}", *seen)
 
 
 def threads(sizes: list[int], turns: int) -> None:
     """Print what eight threads write through one sampler, beside one thread."""
     columns = "LSTM", "OPENBLAS_NUM_THREADS", "1 thread", "8 threads", "8 threads / 1"
-    head("300 characters a thread through one Sampler, char/s of all", *columns)
+    head(*columns, title="300 characters a thread through one Sampler, char/s of all")
     for size in sizes:
         for value in ("1", "unset"):
             env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
@@ -213,22 +190,19 @@ def threads(sizes: list[int], turns: int) -> None:
             line = [sys.executable, "-c", THREADS, str(size), str(turns), SYMBOLS]
             out = subprocess.run(line, env=env, capture_output=True, text=True, check=True).stdout
             one, eight, times = map(float, out.split())
-            print(f"| 1x{size} | {value} | {one:,.0f} | {eight:,.0f} | {times:.2f} |", flush=True)
+            row(f"1x{size}", value, f"{one:,.0f}", f"{eight:,.0f}", f"{times:.2f}")
 
 
 def main() -> None:
     """Print all of it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = arguments(__doc__, data=False)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512, 1024])
     parser.add_argument("--quick", action="store_true", help="three short turns instead of five")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", "TF32 acceleration")  # says mkldnn.flags, of Intel's GPUs
     turns, seconds = (3, 0.05) if args.quick else (5, 0.2)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, numpy {np.__version__}; PyTorch on {torch.get_num_threads()} "
-        f"threads, OPENBLAS_NUM_THREADS {os.environ.get('OPENBLAS_NUM_THREADS', 'unset')}"
-    )
+    blas = os.environ.get("OPENBLAS_NUM_THREADS", "unset")
+    print(f"{machine()}; OPENBLAS_NUM_THREADS {blas}")
     texts(args.sizes, turns, seconds)
     start(3 if args.quick else 7)
     threads(sorted({min(args.sizes), max(args.sizes)}), 3)

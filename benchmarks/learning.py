@@ -25,18 +25,15 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from common import PlainLSTM, arguments, head, machine, plain_epoch, row
 
 from textrnn import LambdaCallback, TextGenerator, Vocab
 from textrnn.evaluation.scoring import evaluate, ngram_baseline
-from textrnn.models import LanguageModel
-from textrnn.training.defaults import choose_vocab
+from textrnn.text.corpus import choose_vocab
 
 CORPORA = {
     "alice": ("alice.txt", "char"),
@@ -75,26 +72,7 @@ def split(text: str, level: str) -> tuple[Vocab, Any, Any]:
     return vocab, ids[:cut], ids[cut:]
 
 
-class Plain(LanguageModel):
-    """The model of the tutorials, made so that ``evaluate`` can score it."""
-
-    def __init__(self, vocab_size: int) -> None:
-        super().__init__(vocab_size=vocab_size)
-        self.embedding = nn.Embedding(vocab_size, 256)
-        self.lstm = nn.LSTM(256, 256, 2, batch_first=True)
-        self.head = nn.Linear(256, vocab_size)
-
-    def forward(self, ids, state=None):
-        """Score the token after each of ids."""
-        x, state = self.lstm(self.embedding(ids), state)
-        return self.head(x), state
-
-    def layer_groups(self):
-        """Return all in one."""
-        return {"all": list(self.parameters())}
-
-
-def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
+def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, Any]]:
     """Train the plain loop, and score it whenever a budget of CPU-seconds is spent.
 
     Its rate is constant, so that a short training is the beginning of a longer one.
@@ -102,23 +80,13 @@ def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]
     torch.manual_seed(0)
     vocab, train, valid = split(text, level)
     data = torch.from_numpy(train.astype("int64"))
-    rows = data[: (len(data) - 1) // 32 * 32].view(32, -1)
-    targets = data[1 : rows.numel() + 1].view(32, -1)
-    model = Plain(len(vocab))
+    model = PlainLSTM(len(vocab))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    began, tokens, results = time.process_time(), 0, []
+    results: list[dict[str, Any]] = []
+    began, tokens = time.process_time(), 0
     while True:
-        state = None
-        for first in range(0, rows.shape[1], 64):
-            x, y = rows[:, first : first + 64], targets[:, first : first + 64]
-            logits, state = model(x, state)
-            loss = F.cross_entropy(logits.reshape(-1, len(vocab)), y.reshape(-1))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            state = tuple(part.detach() for part in state)
-            tokens += x.numel()
+        for learnt in plain_epoch(model, optimizer, data):
+            tokens += learnt
             spent = time.process_time() - began
             if spent > budgets[len(results)]:
                 score = evaluate(model, valid)["loss"]
@@ -129,7 +97,7 @@ def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]
                     return results
 
 
-def ours(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
+def ours(text: str, level: str, budgets: list[float]) -> list[dict[str, Any]]:
     """Train textrnn's defaults for so many CPU-seconds."""
     (seconds,) = budgets
     gen = TextGenerator(level=level, seed=0)
@@ -140,22 +108,23 @@ def ours(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
     gen.fit(text, minutes=seconds / cores / 60, verbose=0, callbacks=[count])
     spent, wall = time.process_time() - began, time.perf_counter() - wall
     _, train, valid = split(text, level)
-    params = gen.history.params
+    params: dict[str, Any] = gen.history.params
     tokens = len(steps) * params["batch_size"] * params["seq_len"]
+    model: Any = gen.model
     return [
         {
-            "loss": evaluate(gen.model, valid)["loss"],
+            "loss": evaluate(model, valid)["loss"],
             "cpu": spent,
             "speed": tokens / spent,
             "passes": tokens / len(train),
             "late": wall / (seconds / cores) - 1,
-            "model": repr(gen.model.config),
+            "model": repr(model.config),
             "params": repr(params),
         }
     ]
 
 
-def fastai(text: str, level: str, budgets: list[float]) -> list[dict[str, float]]:
+def fastai(text: str, level: str, budgets: list[float]) -> list[dict[str, Any]]:
     """Train fastai's AWD-LSTM; three epochs, whatever they take."""
     from fastai.text.all import (
         AWD_LSTM,
@@ -183,8 +152,8 @@ def fastai(text: str, level: str, budgets: list[float]) -> list[dict[str, float]
 CONTESTANTS = {"textrnn": ours, "plain loop": plain, "fastai": fastai}
 
 
-def lines(corpus: str, name: str, budgets: list[float], data: Path) -> Iterator[str]:
-    """Run a contestant in a process of its own, and give the lines of the table."""
+def run(corpus: str, name: str, budgets: list[float], data: Path) -> None:
+    """Run a contestant in a process of its own, and print the rows of the table."""
     command = [sys.executable, __file__, "--data", str(data), "--one", name, "--corpora", corpus]
     command += ["--budgets", *map(str, budgets)]
     output = subprocess.run(command, capture_output=True, text=True)
@@ -192,18 +161,15 @@ def lines(corpus: str, name: str, budgets: list[float], data: Path) -> Iterator[
         print(output.stderr, file=sys.stderr)
         return
     for r in json.loads(output.stdout.splitlines()[-1]):
-        yield (
-            f"| {corpus} | {name} | {r['cpu']:.0f} | {r['loss']:.4f} | {r['passes']:.1f} | "
-            f"{r['speed']:,.0f} | {r['peak']:.0f} |"
-        )
+        cells = f"{r['loss']:.4f}", f"{r['passes']:.1f}", f"{r['speed']:,.0f}", f"{r['peak']:.0f}"
+        row(corpus, name, f"{r['cpu']:.0f}", *cells)
         if "late" in r:
-            yield f"<!-- {r['late']:+.1%} of the wall time; {r['model']}; {r['params']} -->"
+            print(f"<!-- {r['late']:+.1%} of the wall time; {r['model']}; {r['params']} -->")
 
 
 def main() -> None:
     """Run the trainings and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--budgets", type=float, nargs="+", default=[30, 120])
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
     names = ["floor", *CONTESTANTS]
@@ -216,19 +182,18 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps([{**result, "peak": peak} for result in results]))
         return
-    print("| corpus | who | CPU-s | val_loss | passes | tokens per CPU-s | peak MiB |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(f"{machine()}\n")
+    head("corpus", "who", "CPU-s", "val_loss", "passes", "tokens per CPU-s", "peak MiB")
     for corpus in args.corpora:
         if "floor" in args.only:
             vocab, train, valid = split(*read(corpus, args.data))
             order, floor = ngram_baseline(train, valid, len(vocab))
-            print(f"| {corpus} | counting, order {order} | | {floor:.4f} | 1 | | |", flush=True)
+            row(corpus, f"counting, order {order}", "", f"{floor:.4f}", 1, "", "")
         for name in args.only:
             if name in CONTESTANTS:
                 runs = [[b] for b in args.budgets] if name == "textrnn" else [args.budgets]
                 for budgets in runs:
-                    for line in lines(corpus, name, budgets, args.data):
-                        print(line, flush=True)
+                    run(corpus, name, budgets, args.data)
     if args.nanogpt:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         env = {**os.environ, "PYTHONWARNINGS": "ignore"}
@@ -239,9 +204,8 @@ def main() -> None:
             )
         spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
         losses = [line for line in output.stdout.splitlines() if "val loss" in line]
-        print(
-            f"| tinyshakespeare | | nanoGPT | {losses[-1] if losses else math.nan} | {spent:.0f} |"
-        )
+        loss = losses[-1] if losses else math.nan
+        row("tinyshakespeare", "nanoGPT", f"{spent:.0f}", loss, "", "", "")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ The notebooks' splits, traps included:
                 carried in chunks of 4
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,6 +31,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from common import arguments, head, machine
+from common import row as print_row
 
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
 from textrnn.evaluation.scoring import ngram_baseline
@@ -131,8 +132,8 @@ def load(split: str, folder: Path) -> Data:
         y = y[:, -1:]  # only the last prediction counts
     order = torch.from_numpy(np.random.RandomState(42).permutation(len(x)))
     cut = len(x) // 5 if split != "triples" else 1
-    train, valid = (x[order[cut:]], y[order[cut:]]), (x[order[:cut]], y[order[:cut]])
-    return Data(vocab, train, valid, 512, size, "none: the windows overlap")
+    windows, held_out = (x[order[cut:]], y[order[cut:]]), (x[order[:cut]], y[order[:cut]])
+    return Data(vocab, windows, held_out, 512, size, "none: the windows overlap")
 
 
 def tail(train: str, valid: str, **sizes: int) -> Data:
@@ -189,7 +190,8 @@ def train_on_windows(
         optimizer.param_groups[0]["lr"] = rate
         for _ in range(epochs):
             running = steps = 0.0
-            for rows in torch.randperm(len(x), generator=generator).split(data.batch_size):
+            order = torch.randperm(len(x), generator=generator)
+            for rows in torch.split(order, data.batch_size):
                 loss = F.cross_entropy(scores(model, x[rows], y.shape[1]), y[rows].flatten())
                 optimizer.zero_grad()
                 loss.backward()
@@ -211,6 +213,7 @@ def train_on_windows(
 
 def scores(model: LanguageModel, x: torch.Tensor, wanted: int) -> torch.Tensor:
     """Return the logits of the last ``wanted`` predictions in each window x (N, size)."""
+    logits: torch.Tensor
     if wanted == 1 and "window" in model.config:  # the window itself is the state
         logits, _ = model(x[:, -1:], x[:, :-1])
     else:
@@ -220,16 +223,15 @@ def scores(model: LanguageModel, x: torch.Tensor, wanted: int) -> torch.Tensor:
 
 def main() -> None:
     """Train the rows that were asked for and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("words", nargs="*", help="only rows with one of these in their name")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     words = [word.lower() for word in args.words]
     rows = [r for r in ROWS if any(w in r.name.lower() for w in words) or not (words or r.long)]
-    print("| model | split | printed | ours | difference | epochs | CPU-s | n-gram floor |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"{machine()}\n")
+    head("model", "split", "printed", "ours", "difference", "epochs", "CPU-s", "n-gram floor")
     loaded: dict[str, Data] = {}
     for row in rows:
         data = loaded.setdefault(row.split, load(row.split, args.data))
@@ -243,11 +245,8 @@ def main() -> None:
         _, ours = train(row, data, say)
         spent = time.process_time() - began
         epochs = sum(stage[0] for stage in row.plan)
-        print(
-            f"| {row.name} | {row.split} | {row.printed:.5f} | {ours:.5f} | "
-            f"{ours - row.printed:+.3f} | {epochs} | {spent:.0f} | {data.floor} |",
-            flush=True,
-        )
+        losses = f"{row.printed:.5f}", f"{ours:.5f}", f"{ours - row.printed:+.3f}"
+        print_row(row.name, row.split, *losses, epochs, f"{spent:.0f}", data.floor)
 
 
 if __name__ == "__main__":

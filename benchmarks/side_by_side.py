@@ -7,11 +7,12 @@ does by itself: as many threads as there are free cores. "fixed" has OMP_NUM_THR
 PyTorch's own choice. Printed are tokens a second of all processes together.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from common import arguments, head, machine, row
 
 CODE = """
 import sys, time
@@ -20,10 +21,13 @@ from textrnn import LambdaCallback, TextGenerator
 
 steps = []
 gen = TextGenerator(seed=0, hidden_size=256, device="cpu")
-note = LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(time.perf_counter()))
+note = LambdaCallback(
+    on_train_begin=lambda logs: steps.append(time.perf_counter()),
+    on_train_batch_end=lambda batch, logs: steps.append(time.perf_counter()),
+)
 gen.fit(Path(sys.argv[1]), minutes=float(sys.argv[2]) / 60, batch_size=32, seq_len=64, verbose=0,
         callbacks=[note])
-print(len(steps) * 32 * 64 / (steps[-1] - steps[0]))
+print((len(steps) - 1) * 32 * 64 / (steps[-1] - steps[0]))
 """
 
 
@@ -42,18 +46,17 @@ def together(processes: int, text: Path, seconds: float, threads: int | None) ->
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     text, cores = args.data / "tinyshakespeare.txt", os.cpu_count() or 1
-    print("| trainings | threads | tokens a second, together |")
-    print("|---|---|---|")
+    print(f"{machine()}\n")
+    head("trainings", "threads", "tokens a second, together")
     for processes in (1, args.processes):
         for name, threads in (("following", None), ("fixed", cores)):
             speed = together(processes, text, args.seconds, threads)
-            print(f"| {processes} | {name} | {speed:,.0f} |", flush=True)
+            row(processes, name, f"{speed:,.0f}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from textrnn import TextGenerator
 from textrnn.datasets import load_python_docs
@@ -11,8 +12,8 @@ quick = "--quick" in sys.argv
 files = [Path(name) for name in sys.argv[1:] if name != "--quick"]
 text = read_text(files or load_python_docs())[: 15_000 if quick else 300_000]
 
-sizes = {"embedding_dim": 42, "hidden_size": 64 if quick else 256, "dropout": 0}
-models = {
+sizes: dict[str, Any] = {"embedding_dim": 42, "hidden_size": 64 if quick else 256, "dropout": 0}
+models: dict[str, tuple[str, dict[str, Any]]] = {
     "3 characters, added": ("window_rnn", {"window": 3, "combine": "add"}),
     "8 characters, added": ("window_rnn", {"window": 8, "combine": "add"}),
     "8 characters, joined": ("window_rnn", {"window": 8, "combine": "concat"}),

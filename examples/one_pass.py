@@ -13,7 +13,7 @@ text = read_text(files or load_python_docs())[: 40_000 if quick else None]
 every = 100 if quick else 1000
 
 
-def sample(batch, logs):
+def sample(batch: int, logs: dict[str, float]) -> None:
     """Print a text every so many chunks."""
     if batch % every == 0:
         print(f"--- {logs['progress']:.0%} read, loss so far {logs['loss']:.2f}")

@@ -80,7 +80,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 def _can_bfloat16() -> bool:
     """Return whether oneDNN, which computes LSTMs on a CPU where there is one, can in bfloat16."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available():
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

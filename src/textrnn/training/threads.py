@@ -90,7 +90,7 @@ def training_speed(device: torch.device, precision: str, seconds: float = 0.3) -
         while len(times) < 2 or time.perf_counter() - began < seconds:
             start = time.perf_counter()
             loss = F.cross_entropy(head(lstm(x)[0]).flatten(0, 1).float(), y)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             float(loss.detach())  # waits for the device
             times.append(time.perf_counter() - start)
             if len(times) == 1:

@@ -110,7 +110,7 @@ class TrainStep:
         logits = logits.transpose(0, 1).flatten(0, 1).float()
         loss = F.cross_entropy(logits, y.long().t().flatten())
         self.optimizer.zero_grad()
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.scale(loss).backward()
         self._scaler.unscale_(self.optimizer)
         # In float16 the scaler refuses the step, without making us wait for the device.
         waits = not self._scaler.is_enabled()
