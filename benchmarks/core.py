@@ -20,7 +20,7 @@ import torch
 from common import arguments, in_turns, machine, plain_epoch
 
 from textrnn import ContiguousBatcher, LSTMModel, TextGenerator, Trainer, Vocab
-from textrnn.evaluation.scoring import ngram_baseline
+from textrnn.evaluation import ngram_baseline
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
 

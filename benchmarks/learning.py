@@ -32,7 +32,7 @@ import torch
 from common import PlainLSTM, arguments, head, machine, plain_epoch, row
 
 from textrnn import LambdaCallback, TextGenerator, Vocab
-from textrnn.evaluation.scoring import evaluate, ngram_baseline
+from textrnn.evaluation import evaluate, ngram_baseline
 from textrnn.text.corpus import choose_vocab
 
 CORPORA = {

@@ -35,7 +35,7 @@ from common import arguments, head, machine
 from common import row as print_row
 
 from textrnn import LambdaCallback, LanguageModel, Trainer, Vocab
-from textrnn.evaluation.scoring import ngram_baseline
+from textrnn.evaluation import ngram_baseline
 from textrnn.models.registry import build
 from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from textrnn import ContiguousBatcher, LSTMModel, Vocab
 from textrnn.datasets import load_python_docs
-from textrnn.evaluation.scoring import evaluate
+from textrnn.evaluation import evaluate
 from textrnn.models.base import detach
 
 quick = "--quick" in sys.argv

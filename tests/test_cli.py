@@ -17,7 +17,7 @@ import textrnn
 from textrnn import TextGenerator
 from textrnn.cli import main
 from textrnn.datasets import load_human_numbers, load_python_docs
-from textrnn.evaluation.scoring import metrics, ngram_baseline
+from textrnn.evaluation import metrics, ngram_baseline
 from textrnn.models.registry import MODELS
 
 SMALL = ["--hidden-size", "8", "--epochs", "1", "--device", "cpu", "--seed", "0"]

@@ -108,7 +108,7 @@ def test_what_was_left_open_is_chosen(text):
     assert len(history) == EPOCHS == 10
     assert set(history.history) == {
         *("loss", "bits_per_char", "perplexity"),
-        *("val_loss", "val_bits_per_char", "val_perplexity"),
+        *("val_loss", "val_bits_per_char", "val_perplexity", "val_accuracy"),
         *("gradient_norm", "learning_rate", "seconds"),
     }
 
@@ -724,12 +724,12 @@ def test_rates_that_do_not_fit_the_model(text, rates):
     ("arguments", "error", "message"),
     [
         (("lstn",), ValueError, r"`model` must be one of 'ngram'.*Did you mean 'lstm'\?"),
-        ((5,), TypeError, "`model` must be a name, a subclass.*Received: 5"),
-        ((dict,), TypeError, "`model` must be a name, a subclass.*Received: <class"),
+        ((5,), TypeError, "`model` must be one of 'ngram'.*Received: 5"),
+        ((torch.nn.LSTM,), TypeError, "`model` must be one of 'ngram'.*Received: <class"),
     ],
 )
 def test_models_that_do_not_exist(arguments, error, message):
-    """A model that is no name and no instance is refused, with the names."""
+    """A model that is no name, no class and no instance is refused, with the names."""
     with pytest.raises(error, match=message):
         TextGenerator(*arguments)
 
@@ -946,7 +946,8 @@ def test_a_text_of_one_character(family):
     gen = make(family)
     history = gen.fit("a" * 600, **FIT).history
     assert history["val_loss"][-1] == 0
-    assert gen.evaluate("aaa") == {"loss": 0, "bits_per_char": 0, "perplexity": 1}
+    perfect = {"loss": 0, "bits_per_char": 0, "perplexity": 1, "accuracy": 1}
+    assert gen.evaluate("aaa") == perfect
     assert gen.generate("a", 5) == "aaaaaa"
 
 

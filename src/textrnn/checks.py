@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from textrnn.errors import DataError
 
 P = ParamSpec("P")
 
@@ -92,6 +95,38 @@ def check_number(name: str, value: object, allowed: str, test: Callable[[float],
     if not math.isfinite(number) or not test(number):
         raise ValueError(f"`{name}` must be a number {allowed}. Received: {value!r}")
     return number
+
+
+def check_ids(ids: ArrayLike) -> NDArray[Any]:
+    """Return ids as an array (N,) of integers, or raise ``DataError``.
+
+    Args:
+        ids: an array, which is not copied (a memory map is not read), or a list.
+
+    >>> check_ids([3, 0, 1]).tolist()
+    [3, 0, 1]
+    """
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise DataError(
+            "The ids must be integers in one dimension, (N,); Vocab.encode(text) returns such. "
+            f"Received: {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def check_vocab_ids(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
+    """Return ids as int64, or raise ``DataError`` unless all of them are in [0, V).
+
+    >>> check_vocab_ids(np.array([3, 0, 1], dtype=np.uint8), 4).dtype
+    dtype('int64')
+    """
+    if ids.size and not 0 <= (low := ids.min()) <= (high := ids.max()) < vocab_size:
+        raise DataError(
+            f"The ids must be tokens of the model's vocabulary, in [0, {vocab_size}): encode the "
+            f"text with the model's own vocabulary. Received: {low if low < 0 else high}"
+        )
+    return np.ascontiguousarray(ids, dtype=np.int64)
 
 
 def plain(value: Any) -> Any:

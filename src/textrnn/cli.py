@@ -174,7 +174,7 @@ def _read_stdin() -> str:
 def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
-    from textrnn.evaluation.scoring import metrics, ngram_baseline
+    from textrnn.evaluation import metrics, ngram_baseline
     from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 

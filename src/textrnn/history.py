@@ -23,10 +23,10 @@ class History:
 
     Attributes:
         history: name to list of values. ``loss`` and ``val_loss`` are nats per token,
-            ``bits_per_char`` and ``perplexity`` derive from them, ``gradient_norm`` is the mean
-            norm of the gradients before clipping, ``learning_rate`` the rate of the epoch's last
-            step (in the last layer group), ``seconds`` the wall time of the epoch, validation
-            included.
+            ``bits_per_char`` and ``perplexity`` derive from them, ``val_accuracy`` is the share
+            of likeliest tokens, ``gradient_norm`` the mean norm of the gradients before
+            clipping, ``learning_rate`` the rate of the epoch's last step (in the last layer
+            group), ``seconds`` the wall time of the epoch, validation included.
         epoch: the numbers of the epochs, from 0.
         params: the settings ``fit`` used, given or chosen: ``epochs``, ``minutes``, ``seed``,
             ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision`` (of matrix

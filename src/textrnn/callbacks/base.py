@@ -5,8 +5,9 @@ A callback sees the generator as ``self.model`` and the measurements so far as `
     after a batch   loss (mean of the epoch so far), gradient_norm (before clipping),
                     learning_rate, progress (0 to 1),
                     tokens_per_second
-    after an epoch  loss, bits_per_char, perplexity, the same with ``val_`` in front where there
-                    is validation data, gradient_norm (mean), learning_rate, seconds
+    after an epoch  loss, bits_per_char, perplexity, the same with ``val_`` in front and
+                    val_accuracy where there is validation data, gradient_norm (mean),
+                    learning_rate, seconds
 
 Setting ``self.model.stop_training = True`` ends training after the batch.
 """

@@ -1,5 +1,6 @@
 """How well a model predicts a text."""
 
-from textrnn.evaluation.scoring import evaluate, metrics, ngram_baseline, surprisals
+from textrnn.evaluation.floor import ngram_baseline
+from textrnn.evaluation.loss import evaluate, metrics, surprisals
 
 __all__ = ["evaluate", "metrics", "ngram_baseline", "surprisals"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.checks import named_arguments
-from textrnn.evaluation import scoring
+from textrnn.evaluation import loss
 from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel
@@ -34,7 +34,7 @@ class Inspectable(ABC):
         """Return how well the model predicts a text, over the whole of it, state carried.
 
         Returns:
-            ``loss`` (nats per token), ``bits_per_char``, ``perplexity``.
+            ``loss`` (nats per token), ``bits_per_char``, ``perplexity``, ``accuracy``.
 
         Raises:
             NotFittedError: there was no ``fit`` yet.
@@ -43,7 +43,7 @@ class Inspectable(ABC):
         vocab, model = self._fitted()
         text = read_text(text)
         ids = vocab.encode(text)
-        return scoring.evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
+        return loss.evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
 
     def surprisals(self, text: Text) -> list[tuple[str, float]]:
         """Return the surprisal of every token: how unexpected the model finds it.
@@ -57,7 +57,7 @@ class Inspectable(ABC):
         vocab, model = self._fitted()
         ids = vocab.encode(read_text(text))
         with_start = np.concatenate([[vocab.start_id], ids])
-        nats = scoring.surprisals(model, with_start).tolist()
+        nats = loss.surprisals(model, with_start).tolist()
         return list(zip([vocab.itos[i] for i in ids], nats, strict=True))
 
     def summary(self) -> Summary:

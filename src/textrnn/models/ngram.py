@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from textrnn.checks import check_choice, check_int
+from textrnn.checks import check_choice, check_ids, check_int, check_vocab_ids
 from textrnn.generation.steppers.ngram import NGramStepper
 from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel
@@ -75,8 +75,11 @@ class NGramModel(LanguageModel):
 
         Args:
             ids: (N,) integers in [0, V).
+
+        Raises:
+            DataError: they are no such integers.
         """
-        ids = np.asarray(ids).astype(np.int64)
+        ids = check_vocab_ids(check_ids(ids), self.vocab_size)
         parents = np.zeros(len(ids), dtype=np.int64)  # the context of each token, as a node
         moved = np.zeros(1, dtype=np.int64)  # where the nodes of the old table have gone
         for k, table in enumerate(self.levels):

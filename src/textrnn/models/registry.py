@@ -97,8 +97,8 @@ def model_class(model: ModelSpec) -> type[LanguageModel]:
     if isinstance(model, type) and issubclass(model, LanguageModel):
         return model
     raise TypeError(
-        "`model` must be a name, a subclass of textrnn.LanguageModel, or an instance of one. "
-        f"Received: {model!r:.100}"
+        f"`model` must be one of {', '.join(map(repr, MODELS))}, a subclass of "
+        f"textrnn.LanguageModel, or an instance of one. Received: {model!r:.100}"
     )
 
 

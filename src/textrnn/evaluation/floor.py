@@ -1,0 +1,37 @@
+"""The counting floor: how well is a text predicted without a neural network?"""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from textrnn.evaluation.loss import evaluate
+from textrnn.models.ngram import NGramModel
+
+
+def ngram_baseline(
+    train_ids: NDArray[Any], valid_ids: NDArray[Any], vocab_size: int, max_order: int = 6
+) -> tuple[int, float]:
+    """Return the floor that a neural model should beat: the best of the counting models.
+
+    Args:
+        train_ids: (N,) integers, what is counted.
+        valid_ids: (M,) integers, what is scored, M at least 2.
+        vocab_size: V.
+        max_order: the highest order tried, at least 1.
+
+    Returns:
+        The best order, and its loss in nats per token on ``valid_ids``.
+
+    Raises:
+        DataError: the ids are not integers in [0, V), or too few.
+
+    >>> import numpy as np
+    >>> order, loss = ngram_baseline(np.arange(300) % 3, np.arange(100) % 3, vocab_size=3)
+    >>> order, loss < 0.01
+    (5, True)
+    """
+    model = NGramModel(vocab_size, order=max_order)
+    model.count(train_ids)
+    losses = {n: evaluate(model.truncated(n), valid_ids)["loss"] for n in range(1, max_order + 1)}
+    best = min(losses, key=losses.__getitem__)
+    return best, losses[best]

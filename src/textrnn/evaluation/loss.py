@@ -1,0 +1,167 @@
+"""How well does a model predict a text? Any model of the contract, one way of counting."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+
+from textrnn.checks import check_ids, check_int, check_vocab_ids
+from textrnn.errors import DataError
+from textrnn.models.base import LanguageModel, device_of, evaluating
+
+_STREAMS = 64  # parts of the text read side by side
+_WARM_UP = 256  # tokens a part is read before its scores count
+_MAX_LOGITS = 1 << 24  # numbers in one chunk of logits
+
+
+def metrics(loss: float, chars_per_token: float = 1.0) -> dict[str, float]:
+    """Return a loss in the three units of the field.
+
+    Args:
+        loss: mean surprisal in nats per token.
+        chars_per_token: mean length of a token, in characters; 1 at level "char".
+
+    Returns:
+        ``loss``, ``bits_per_char`` = loss / ln 2 / chars_per_token, ``perplexity`` = exp(loss).
+
+    >>> metrics(math.log(2))
+    {'loss': 0.6931471805599453, 'bits_per_char': 1.0, 'perplexity': 2.0}
+    """
+    return {
+        "loss": loss,
+        "bits_per_char": loss / math.log(2) / chars_per_token,
+        "perplexity": math.inf if loss >= 700 else math.exp(loss),
+    }
+
+
+def evaluate(
+    model: LanguageModel,
+    ids: ArrayLike,
+    *,
+    chars_per_token: float = 1.0,
+    seq_len: int | None = None,
+) -> dict[str, float]:
+    """Return how well a model predicts a whole text.
+
+    Every token but the first is predicted exactly once, and the losses are summed over tokens
+    and divided once. A long text is read in up to 64 parts side by side; a part's scores count
+    only once the model has read 256 tokens of it, up to there those of the part before do, so
+    the result is that of one pass with the state carried (an n-gram's exactly, a recurrent
+    model's to about 1e-4 nats).
+
+    Args:
+        model: any model; it is put in evaluation mode and back.
+        ids: (N,) integers in [0, V), N at least 2: an array, a memory map (which is read in
+            pieces), a tensor or a list.
+        chars_per_token: mean length of a token in characters, for ``bits_per_char``.
+        seq_len: tokens read at a time; changes memory and speed, never the result.
+
+    Returns:
+        ``loss`` in nats per token, ``bits_per_char``, ``perplexity``, and ``accuracy``: the share
+        of tokens, in [0, 1], that were the likeliest by the model.
+
+    Raises:
+        DataError: the ids are not one-dimensional integers in [0, V), or fewer than two.
+
+    >>> from textrnn import NGramModel
+    >>> model = NGramModel(vocab_size=4)  # nothing counted: every token is equally likely
+    >>> round(evaluate(model, [0, 1, 2, 3])["perplexity"], 6)
+    4.0
+    """
+    text, total, right = _checked(ids), 0.0, 0
+    for chunk in _read(model, text, seq_len):
+        total += float(torch.where(chunk.counts, chunk.losses, 0.0).sum())
+        right += int((chunk.counts & chunk.hits).sum())
+    targets = len(text) - 1
+    return {**metrics(total / targets, chars_per_token), "accuracy": right / targets}
+
+
+def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:
+    """Return the surprisal of every token but the first, read as ``evaluate`` reads.
+
+    Args:
+        model: any model.
+        ids: (N,) integers in [0, V), N at least 2.
+
+    Returns:
+        (N - 1,) float32, nats; entry i is about ``ids[i + 1]``.
+
+    Raises:
+        DataError: as ``evaluate``.
+
+    >>> from textrnn import NGramModel
+    >>> surprisals(NGramModel(vocab_size=4), [0, 1, 2, 3])
+    array([1.3862944, 1.3862944, 1.3862944], dtype=float32)
+    """
+    text = _checked(ids)
+    result = np.empty(len(text) - 1, dtype=np.float32)
+    for chunk in _read(model, text, None):
+        counts = chunk.counts.cpu().numpy()
+        result[chunk.positions[counts]] = chunk.losses.cpu().numpy()[counts]
+    return result
+
+
+def _checked(ids: ArrayLike) -> NDArray[Any]:
+    if isinstance(ids, torch.Tensor):
+        ids = ids.numpy(force=True)
+    text = check_ids(ids)
+    if len(text) < 2:
+        raise DataError(f"Evaluation needs at least two tokens. Received: {len(text)}")
+    return text
+
+
+class _Chunk(NamedTuple):
+    """What the model made of T tokens of each of S parts; all are (S, T)."""
+
+    losses: torch.Tensor  # nats, on the model's device
+    hits: torch.Tensor  # whether the token was the likeliest one
+    counts: torch.Tensor  # whether this is the score of that token, or only a warm-up
+    positions: NDArray[np.int64]  # of the predicted tokens, less one
+
+
+def _read(model: LanguageModel, text: NDArray[Any], seq_len: int | None) -> Iterator[_Chunk]:
+    """Read a text in S parts side by side, chunk by chunk.
+
+    Each part reads n + W tokens. The first W scores of a part are a warm-up; those tokens have
+    their scores from the part before. With N tokens to predict, S = 3:
+
+        tokens  0         n         2n        3n    N
+        part 0  [counts.......]     .         .
+        part 1            [W--|counts.....]   .
+        part 2                      [W--|counts.....]
+    """
+    if seq_len is not None:
+        check_int("seq_len", seq_len, 1)
+    targets = len(text) - 1
+    s = min(_STREAMS, max(1, targets // (8 * _WARM_UP)))
+    n = -(-(targets - _WARM_UP) // s) if s > 1 else targets  # ceil
+    width = n + _WARM_UP if s > 1 else n
+    size = seq_len or max(1, min(64, _MAX_LOGITS // (s * model.vocab_size)))
+    starts, device, state = np.arange(s)[:, None] * n, device_of(model), None
+    with evaluating(model):
+        for first in range(0, width, size):
+            columns = np.arange(first, min(first + size, width))
+            positions = starts + columns  # (S, T)
+            counts = (positions < targets) & ((columns >= _WARM_UP) | (starts == 0))
+            x, y = (
+                check_vocab_ids(text[np.minimum(positions + shift, targets)], model.vocab_size)
+                for shift in (0, 1)
+            )
+            logits, state = model(torch.from_numpy(x).to(device), state)
+            losses, hits = _scores(logits, torch.from_numpy(y).to(device))
+            yield _Chunk(losses, hits, torch.from_numpy(counts).to(device), positions)
+
+
+def _scores(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the surprisal of each of y (S, T), and whether it is the likeliest token."""
+    s, t = y.shape
+    # Time first, as our models compute: flattening then copies nothing.
+    rows = logits.transpose(0, 1).flatten(0, 1).float()  # (T * S, V)
+    targets = y.t().flatten()
+    losses = F.cross_entropy(rows, targets, reduction="none").clamp(min=0)
+    hits = rows.argmax(dim=-1) == targets
+    return losses.view(t, s).t().contiguous(), hits.view(t, s).t()
