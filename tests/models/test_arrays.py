@@ -160,11 +160,18 @@ def test_what_a_class_shares_stays_shared():
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_many_tables_are_loaded(ids, vocab):
-    """An order in the thousands is as many modules; each is looked at once."""
-    model = NGramModel(len(vocab), order=2000)
-    model.count(ids[:300])
-    other = from_arrays(NGramModel, model.config, state_arrays(model))
-    assert_close(state_arrays(other), state_arrays(model), rtol=0, atol=0)
-    x = torch.from_numpy(ids[None, :50].astype(np.int64))
-    assert torch.equal(other(x)[0], model(x)[0])
+def test_loading_takes_time_in_proportion_to_the_tables(ids, vocab):
+    """Twice the order makes about twice as many calls, not four times as many."""
+    calls = []
+    for order in (100, 200):
+        model = NGramModel(len(vocab), order=order)
+        model.count(ids[:300])
+        arrays = state_arrays(model)
+        calls.append(0)
+        sys.setprofile(lambda *_: calls.append(calls.pop() + 1))
+        try:
+            other = from_arrays(NGramModel, model.config, arrays)
+        finally:
+            sys.setprofile(None)
+        assert_close(state_arrays(other), arrays, rtol=0, atol=0)
+    assert calls[1] < 2.5 * calls[0]
