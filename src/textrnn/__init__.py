@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         WindowRNNModel,
     )
     from textrnn.text.batching import ContiguousBatcher
+    from textrnn.text.tokenizer import Tokenizer
     from textrnn.text.vocab import Vocab
     from textrnn.training import schedules
     from textrnn.training.lr_finder import SuggestedLRs
@@ -104,6 +105,7 @@ _HOMES = {
     "textrnn.generation.loading": ["load_sampler"],
     "textrnn.generation.sampler": ["Sampler"],
     "textrnn.training.trainer": ["Trainer"],
+    "textrnn.text.tokenizer": ["Tokenizer"],
     "textrnn.text.vocab": ["Vocab"],
     "textrnn.training": ["schedules"],
 }
@@ -138,6 +140,7 @@ __all__ = [
     "TerminateOnNaN",
     "TextGenerator",
     "TextRNNError",
+    "Tokenizer",
     "Trainer",
     "UnknownTokenError",
     "UnsupportedFormatError",
