@@ -33,7 +33,7 @@ from common import PlainLSTM, arguments, head, machine, plain_epoch, row
 
 from textrnn import LambdaCallback, TextGenerator, Vocab
 from textrnn.evaluation import evaluate, ngram_baseline
-from textrnn.text.corpus import choose_vocab
+from textrnn.text.levels import LEVELS
 
 CORPORA = {
     "alice": ("alice.txt", "char"),
@@ -66,7 +66,7 @@ def read(corpus: str, data: Path) -> tuple[str, str]:
 
 def split(text: str, level: str) -> tuple[Vocab, Any, Any]:
     """Return the vocabulary, and the ids of the first nine tenths and of the last."""
-    vocab = Vocab.from_text(text, level, **choose_vocab(level))
+    vocab = Vocab.from_text(text, level, **LEVELS[level].limits)
     ids = vocab.encode(text)
     cut = int(0.9 * len(ids))
     return vocab, ids[:cut], ids[cut:]

@@ -14,7 +14,7 @@ from textrnn.checks import check_choice, check_int, named_arguments
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.decoding import SupportsStepping
-from textrnn.generation.loading import read_model
+from textrnn.generation.loading import read_model, tokenizer_header
 from textrnn.generation.sampler import GenerationMixin
 from textrnn.history import History
 from textrnn.inspection.inspectable import Inspectable
@@ -28,8 +28,9 @@ from textrnn.models.registry import (
     model_type_of,
 )
 from textrnn.text.corpus import Corpus, read_corpus
+from textrnn.text.levels import LEVELS
 from textrnn.text.sources import Text
-from textrnn.text.vocab import LEVELS, Vocab
+from textrnn.text.tokenizer import Tokenizer, check_tokenizer
 from textrnn.training import defaults
 from textrnn.training.device import pick_device
 from textrnn.training.lock import TrainingLock
@@ -50,7 +51,7 @@ class TextGenerator(GenerationMixin, Inspectable):
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
             a ``LanguageModel`` class, which is built in ``fit``, or an instance.
-        level: ``"char"`` or ``"word"``: what a token is.
+        level: ``"char"`` or ``"word"``: what a token is, if no ``vocab`` is passed.
         vocab: a tokenizer of your own; it is used as it is, and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).
@@ -58,7 +59,7 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     Attributes:
         model: the ``LanguageModel``, a plain torch module; None before ``fit``.
-        vocab: the ``Vocab``; None before ``fit`` unless it was passed.
+        vocab: the tokenizer, a ``Vocab``; None before ``fit`` unless it was passed.
         history: the ``History`` of the last ``fit``.
         stop_training: set it to True in a callback to end training.
 
@@ -78,18 +79,20 @@ class TextGenerator(GenerationMixin, Inspectable):
         model: ModelSpec | LanguageModel = "lstm",
         *,
         level: str = "char",
-        vocab: Vocab | None = None,
+        vocab: Tokenizer | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
         **model_args: Any,
     ) -> None:
         check_choice("level", level, LEVELS)
+        check_tokenizer("vocab", vocab)
         check_arguments(model, model_args, ("level", "vocab", "device", "seed"))
         self.model = model if isinstance(model, LanguageModel) else None
         self.vocab = vocab
         self.history = History()
         self.stop_training = False
-        self.level, self.device = level, pick_device(device)
+        self.level = level if vocab is None else vocab.name
+        self.device = pick_device(device)
         self.seed = None if seed is None else check_int("seed", seed, 0, 2**63 - 1)
         spec = type(model) if isinstance(model, LanguageModel) else model
         self._setup = Setup(spec, model_args, self.device, self.seed, OptimizerConfig())
@@ -250,8 +253,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         )
 
     def _read(self, text: Text, *validation: Any) -> Corpus:
-        level = self.vocab.level if self.vocab else self.level
-        return read_corpus(text, level, self.vocab, self._extends, *validation)
+        return read_corpus(text, self.level, self.vocab, self._extends, *validation)
 
     def _trainer_for(self, corpus: Corpus, plan: Plan) -> Trainer:
         """Return a trainer of the model for a corpus; it keeps the moments of the last fit."""
@@ -276,7 +278,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             OSError: the file cannot be written, or is there and no textrnn model; it is as before.
         """
         vocab, model = self._fitted()
-        header = {"kind": model_type_of(model), "model": model.config, "vocab": vocab.to_config()}
+        header = {"kind": model_type_of(model), "model": model.config, **tokenizer_header(vocab)}
         header["history"] = self.history.to_config()
         model_file.save(path, header, state_arrays(model))
 
@@ -288,6 +290,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         device: str | torch.device = "auto",
         *,
         model_class: type[LanguageModel] | None = None,
+        tokenizer_class: type[Tokenizer] | None = None,
     ) -> "TextGenerator":
         """Read a file that ``save`` wrote. It executes nothing from the file.
 
@@ -296,21 +299,22 @@ class TextGenerator(GenerationMixin, Inspectable):
             device: where the model goes, whatever device it was trained on.
             model_class: your own model class, if the file holds one; it is built with the
                 file's config.
+            tokenizer_class: your own tokenizer class, likewise.
 
         Raises:
-            UnsupportedFormatError: no model file, one by a newer textrnn, or with a class of its
-                author's own.
+            UnsupportedFormatError: no model file, one by a newer textrnn, or one with a custom
+                class that was not passed.
             CorruptModelError: the file is damaged.
             OSError: it cannot be read.
         """
-        header, vocab, history, tensors = read_model(path)
+        header, vocab, history, tensors = read_model(path, tokenizer_class)
         kind = header["kind"]
         if model_class is None and kind not in MODELS:
-            message = f"The file holds a model class of its author's own, {kind!r:.60}; pass it as "
+            message = f"The file holds a custom model class, {kind!r:.60}; pass it as "
             raise UnsupportedFormatError(f"{message}`model_class`. Received: {str(path)!r}")
         model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
-        gen = cls(model, level=vocab.level, device=device)
-        gen.vocab, gen.model = vocab, model.to(gen.device)
+        gen = cls(model, vocab=vocab, device=device)
+        gen.model = model.to(gen.device)
         gen.history, gen._extends = history, True
         return gen
 
@@ -332,7 +336,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             raise NotFittedError("There was no fit yet; compile(learning_rate=...) sets it.")
         self._trainer.learning_rate = value
 
-    def _fitted(self) -> tuple[Vocab, LanguageModel]:
+    def _fitted(self) -> tuple[Tokenizer, LanguageModel]:
         self._lock.check()
         if self.vocab is None or self.model is None:
             message = "This TextGenerator has learned nothing yet"
@@ -341,6 +345,6 @@ class TextGenerator(GenerationMixin, Inspectable):
             )
         return self.vocab, self.model
 
-    def _tokenizer_and_stepper(self) -> tuple[Vocab, SupportsStepping]:
+    def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
         vocab, model = self._fitted()
         return vocab, make_stepper(model)

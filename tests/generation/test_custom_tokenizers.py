@@ -1,11 +1,13 @@
 """Text in and out with tokenizers that are no ``Vocab``: the contract is all that is used."""
 
+import numpy as np
 import pytest
 
 from textrnn.errors import CorruptModelError, UnknownTokenError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.loading import load_sampler, tokenizer_header
 from textrnn.generation.sampler import Sampler
+from textrnn.generator import TextGenerator
 from textrnn.models import NGramModel
 from textrnn.models.arrays import state_arrays
 
@@ -102,6 +104,31 @@ def test_a_file_with_a_custom_tokenizer(tokenizer, tmp_path):
     message = f"custom tokenizer class, '{name}'; pass it as `tokenizer_class`"
     with pytest.raises(UnsupportedFormatError, match=message):
         load_sampler(tmp_path / "m")
+
+
+def test_a_generator_with_a_custom_tokenizer(tokenizer, tmp_path):
+    """It learns, measures, shows, saves and loads as one with a ``Vocab`` does."""
+    gen = TextGenerator("gru", vocab=tokenizer, hidden_size=8, seed=0)
+    gen.fit(TEXT * 5, epochs=1, verbose=0)
+    assert gen.vocab is tokenizer
+    assert gen.model.vocab_size == len(tokenizer)
+    assert "".join(gen.stream("the ", 30, seed=1)) == gen.generate("the ", 30, seed=1)
+    nats = gen.surprisals("the cat")
+    assert [shown for shown, _ in nats] == [*map(tokenizer.token_text, tokenizer.encode("the cat"))]
+    found, tokens_per_char = gen.evaluate("the cat"), len(nats) / len("the cat")
+    assert found["bits_per_char"] == pytest.approx(found["loss"] / np.log(2) * tokens_per_char)
+    gen.save(tmp_path / "m")
+    loaded = TextGenerator.load(tmp_path / "m", tokenizer_class=type(tokenizer))
+    assert loaded.generate("the ", 30, seed=1) == gen.generate("the ", 30, seed=1)
+    loaded.fit(TEXT * 5, epochs=1, verbose=0)
+    with pytest.raises(UnsupportedFormatError, match="pass it as `tokenizer_class`"):
+        TextGenerator.load(tmp_path / "m")
+
+
+def test_what_is_no_tokenizer_is_refused():
+    """At the constructor, with the class that is."""
+    with pytest.raises(TypeError, match=r"`vocab` must be a Tokenizer, such as Vocab.*: 'abc'"):
+        TextGenerator(vocab="abc")
 
 
 def test_a_tokenizer_class_that_does_not_fit_a_file(pairs, nibbles, tmp_path):

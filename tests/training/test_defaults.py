@@ -8,8 +8,7 @@ import torch
 
 from textrnn.models.registry import MODELS
 from textrnn.text.batching import ContiguousBatcher
-from textrnn.text.corpus import Corpus, choose_vocab
-from textrnn.text.vocab import LEVELS, Vocab
+from textrnn.text.corpus import Corpus
 from textrnn.training import defaults
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
@@ -129,14 +128,6 @@ def test_a_gpu_gets_more_rows_than_a_cpu():
     """On a GPU more tokens are read in a step than on a CPU."""
     cpu, gpu = (defaults.choose_batch(10**6, 10**8, device) for device in ("cpu", "cuda"))
     assert gpu["batch_size"] * gpu["seq_len"] > cpu["batch_size"] * cpu["seq_len"]
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_chosen_vocabulary(level):
-    """Words that occur once are left out for an unknown symbol; characters are all kept."""
-    vocab = Vocab.from_text("the cat the dog the dog", level, **choose_vocab(level))
-    symbols = {"char": [*" acdeghot"], "word": ["dog", "the", "<unk>"]}
-    assert vocab.itos == symbols[level]
 
 
 def test_headline_of_a_neural_model():

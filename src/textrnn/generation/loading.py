@@ -46,7 +46,7 @@ def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = 
 
 def read_model(
     path: str | Path, tokenizer_class: type[Tokenizer] | None = None
-) -> tuple[dict[str, Any], Any, History, dict[str, NDArray[Any]]]:
+) -> tuple[dict[str, Any], Tokenizer, History, dict[str, NDArray[Any]]]:
     """Read a model file: its header, and the tokenizer, history and tensors that it describes.
 
     The tensors are read only once the header is known to describe a model that has them.

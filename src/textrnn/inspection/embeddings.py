@@ -12,7 +12,7 @@ from textrnn.checks import check_int
 from textrnn.errors import UnknownTokenError
 from textrnn.history import new_axes
 from textrnn.models.base import LanguageModel
-from textrnn.text.vocab import Vocab
+from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def embeddings(model: LanguageModel, n_components: int | None = None) -> NDArray
 
 def plot_embeddings(
     model: LanguageModel,
-    vocab: Vocab,
+    vocab: Tokenizer,
     tokens: Iterable[str] | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
@@ -71,13 +71,14 @@ def plot_embeddings(
         ValueError: the model has no vectors, or they have fewer than two components.
     """
     points = embeddings(model, n_components=2)
-    chosen = list(vocab.itos if tokens is None else tokens)
-    if unknown := [token for token in chosen if token not in vocab]:
+    every = map(vocab.token_text, range(len(vocab)))
+    chosen = {token: vocab.token_id(token) for token in (every if tokens is None else tokens)}
+    if unknown := [token for token, i in chosen.items() if i is None]:
         raise UnknownTokenError(
-            "`tokens` must be tokens that the vocabulary holds; list(gen.vocab.itos) shows them "
-            f"all. Received: {unknown[0]!r}"
+            "`tokens` must be tokens that the vocabulary holds, as surprisals() shows them. "
+            f"Received: {unknown[0]!r}"
         )
-    x, y = points[[vocab.stoi[token] for token in chosen]].T
+    x, y = points[[i for i in chosen.values() if i is not None]].T
     ax = ax or new_axes()
     ax.scatter(x, y, s=4, alpha=0.3)
     for token, at in zip(chosen, zip(x, y, strict=True), strict=True):

@@ -14,7 +14,7 @@ from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel
 from textrnn.text.sources import Text, read_text
-from textrnn.text.vocab import Vocab
+from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ class Inspectable(ABC):
     """
 
     @abstractmethod
-    def _fitted(self) -> tuple[Vocab, LanguageModel]:
+    def _fitted(self) -> tuple[Tokenizer, LanguageModel]:
         """Return the vocabulary and the model, or raise ``NotFittedError``."""
 
     def evaluate(self, text: Text) -> dict[str, float]:
@@ -58,7 +58,7 @@ class Inspectable(ABC):
         ids = vocab.encode(read_text(text))
         with_start = np.concatenate([[vocab.start_id], ids])
         nats = loss.surprisals(model, with_start).tolist()
-        return list(zip([vocab.itos[i] for i in ids], nats, strict=True))
+        return list(zip(map(vocab.token_text, ids.tolist()), nats, strict=True))
 
     def summary(self) -> Summary:
         """Return a table of the model's layer groups, tensors, shapes and parameter counts."""

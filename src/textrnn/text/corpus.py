@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from textrnn.text.levels import LEVELS
 from textrnn.text.sources import Text, read_text, split
+from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.vocab import Vocab
 
 
@@ -31,7 +33,7 @@ class Corpus:
 
     ids: NDArray[Any]
     valid_ids: NDArray[Any] | None = None
-    vocab: Vocab | None = None
+    vocab: Tokenizer | None = None
     chars_per_token: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
@@ -69,24 +71,24 @@ def check_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
 def read_corpus(
     text: Text,
     level: str,
-    vocab: Vocab | None = None,
+    vocab: Tokenizer | None = None,
     grow: bool = False,
     validation_split: float = 0.1,
     validation_data: Text | None = None,
 ) -> Corpus:
-    """Read a text, number its symbols and split it.
+    """Read a text, encode it and split it.
 
     Args:
         text: as in ``TextGenerator.fit``.
-        level: ``"char"`` or ``"word"``.
-        vocab: the vocabulary; None to collect one.
-        grow: add the text's symbols to ``vocab``.
+        level: a name in ``LEVELS``, for a new vocabulary.
+        vocab: the tokenizer; None to collect a vocabulary.
+        grow: extend ``vocab`` with the text's tokens.
         validation_split: the part at the end that is kept for validation, in [0, 1).
         validation_data: a text for validation instead.
 
     Raises:
         DataError: a text is empty, too short, not UTF-8, or a str that names a file.
-        UnknownTokenError: ``vocab`` does not hold a symbol of the text, and was not to grow.
+        UnknownTokenError: ``vocab`` does not hold a token of the text, and was not to grow.
 
     >>> corpus = read_corpus("abracadabra", "char", validation_split=0.2)
     >>> corpus.vocab.decode(corpus.ids), corpus.vocab.decode(corpus.valid_ids)
@@ -95,20 +97,14 @@ def read_corpus(
     text = read_text(text)
     valid_text = "" if validation_data is None else read_text(validation_data)
     if vocab is None or grow:
-        joint = "" if level == "char" else "\n"  # two words must not become one
-        whole = text + joint + valid_text if valid_text else text
-        chosen = choose_vocab(level)
-        vocab = vocab.extend(whole, **chosen) if vocab else Vocab.from_text(whole, level, **chosen)
+        kind = LEVELS[level] if vocab is None else vocab
+        whole = text + kind.joint + valid_text if valid_text else text
+        if vocab is None:
+            vocab = Vocab.from_text(whole, level, **kind.limits)
+        else:
+            vocab = vocab.extend(whole, **kind.limits)
     all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text)
     ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
     ratio = len(text) / len(all_ids)
     valid_ratio = len(valid_text) / len(valid_ids) if valid_text else ratio
     return Corpus(ids, valid_ids if len(valid_ids) else None, vocab, (ratio, valid_ratio))
-
-
-def choose_vocab(level: str) -> dict[str, Any]:
-    """Return the arguments of ``Vocab.from_text`` for a level.
-
-    Words that occur once teach a model nothing but cost it a row in two matrices.
-    """
-    return {"max_size": 20_000, "min_freq": 2} if level == "word" else {}

@@ -160,6 +160,14 @@ class Tokenizer(ABC):
             )
 
 
+def check_tokenizer(name: str, value: object) -> None:
+    """Raise ``TypeError`` unless a value is None or a tokenizer."""
+    if value is not None and not isinstance(value, Tokenizer):
+        raise TypeError(
+            f"`{name}` must be a Tokenizer, such as Vocab.from_text(text). Received: {value!r:.60}"
+        )
+
+
 class TokenDecoder(Decoder):
     """Writes the texts of tokens one after the other.
 

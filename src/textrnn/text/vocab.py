@@ -19,8 +19,6 @@ from textrnn.text.tokens import (
     smallest_uint,
 )
 
-__all__ = ["LEVELS", "UNK", "Vocab"]
-
 
 class Vocab(Tokenizer):
     r"""The tokens of a text, numbered: it turns text into ids and ids into text.

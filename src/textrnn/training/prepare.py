@@ -10,7 +10,7 @@ from textrnn.models.base import LanguageModel
 from textrnn.models.contract import check_contract
 from textrnn.models.registry import ModelSpec, build, family_of
 from textrnn.text.corpus import Corpus
-from textrnn.text.vocab import Vocab
+from textrnn.text.tokenizer import Tokenizer
 from textrnn.training.defaults import choose_plan
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import FitArguments, Plan
@@ -72,7 +72,7 @@ class Setup:
         return self.config.with_rate(plan.learning_rate or _RATE)
 
     def model_for(
-        self, corpus: Corpus, plan: Plan, model: LanguageModel | None, vocab: Vocab | None
+        self, corpus: Corpus, plan: Plan, model: LanguageModel | None, vocab: Tokenizer | None
     ) -> LanguageModel:
         """Return a model for a corpus: a new one, the one that there is, or that one extended.
 
