@@ -181,6 +181,14 @@ def test_a_backup_stays_until_the_model_is_saved(here, tmp_path, monkeypatch, ca
     assert not list(tmp_path.glob("b*"))
 
 
+def test_a_sample_prompt_is_checked_first(here, tmp_path, capsys):
+    """A prompt with a letter that the text does not have costs no epoch."""
+    assert main(["train", "text.txt", "-o", str(tmp_path / "m"), "--sample", "Once", *SMALL]) == 1
+    err = capsys.readouterr().err
+    assert "'O' (U+004F) at index 0" in err
+    assert "epoch 1" not in err
+
+
 def test_an_output_that_cannot_be_written_is_said_first(here, tmp_path, capsys):
     """A folder that does not exist is an error before training, not after."""
     output = str(tmp_path / "nowhere" / "model")

@@ -1,14 +1,9 @@
 """Each callback's contract; epochs are acted out by hand where their numbers matter."""
 
-import contextlib
 import copy
 import csv
-import io
 import math
-import os
 import re
-import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -255,6 +250,7 @@ def test_a_quantity_that_is_not_there(trainer, callback):
         (lambda: ReduceLROnPlateau(cooldown=-1), ValueError, "`cooldown` must be at least 0"),
         (lambda: ReduceLROnPlateau(min_lr=-1), ValueError, "`min_lr` must be a number of at least"),
         (lambda: SampleText(every=0), ValueError, "`every` must be at least 1"),
+        (lambda: SampleText("", -1), ValueError, "`max_new_tokens` must be at least 0"),
     ],
 )
 def test_settings_out_of_range(make, error, message):
@@ -408,7 +404,7 @@ def rows_of(path, separator=","):
 def test_csv_logger_writes_the_history(tmp_path, trainer, separator):
     """The file has a line an epoch with exactly History's numbers, and replaces an older one."""
     path = tmp_path / "log.csv"
-    path.write_text("something older\n")
+    path.write_text("epoch,something older\n")
     logger = CSVLogger(path, separator=separator)
     history = trainer.fit(Corpus(IDS, IDS), Plan(epochs=3, **SIZES), callbacks=[logger])
     columns = {"epoch": history.epoch, **history.history}
@@ -437,85 +433,11 @@ def test_sample_text_every_few_epochs(counted, every, texts):
     assert printed == [counted.generate("one", 20, **settings)] * texts
 
 
-def full_disk():
-    """Return a stream that takes nothing, as on a full disk."""
-    return open("/dev/full", "w", buffering=1)
-
-
-def closed():
-    """Return a stream that is closed."""
-    with open(os.devnull, "w") as stream:
-        return stream
-
-
-def left_by_its_reader():
-    """Return a stream into a pipe that nobody reads any more."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    return open(writing, "w", buffering=1)
-
-
-BROKEN = {"full": full_disk, "closed": closed, "left": left_by_its_reader, "none": lambda: None}
-
-
-@pytest.fixture(params=BROKEN)
-def broken(request):
-    """A stream that cannot be written, or None where there is no stream, as under pythonw."""
-    stream = BROKEN[request.param]()
-    yield stream
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.close()
-
-
-@pytest.mark.parametrize("verbose", ["auto", 0, 1, 2])
-def test_progress_that_cannot_be_written_ends_no_training(
-    text, monkeypatch, capsys, broken, verbose
-):
-    """All epochs are trained, the best weights kept, and nothing is written elsewhere instead."""
-    monkeypatch.setattr(sys, "stderr", broken)
-    history = fit_with(verbose, text)
-    assert len(history) == 2
-    assert capsys.readouterr().out == ""
-
-
-def test_samples_that_cannot_be_printed_end_no_training(counted, monkeypatch, broken):
-    """There is one warning if there was a stream to write to, and no attempt after it."""
-    calls = []
-    monkeypatch.setattr(counted, "generate", lambda *args, **kwargs: calls.append(args) or "text")
-    sample = SampleText("one")
-    with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        patch.setattr(sys, "stdout", broken)
-        assert act(sample, counted, [1.0] * 3) == 3
-    fails = broken is not None and not broken.closed
-    assert len(calls) == (1 if fails else 3)
-    assert len(caught) == int(fails)
-    assert all("The samples cannot be printed" in str(warning.message) for warning in caught)
-
-
-def test_samples_that_a_terminal_has_no_letters_for(counted, monkeypatch):
-    """They end no training either."""
-    monkeypatch.setattr(counted, "generate", lambda *args, **kwargs: "é")
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    with pytest.warns(UserWarning, match="The samples cannot be printed .*ascii"):
-        assert act(SampleText(), counted, [1.0] * 3) == 3
-
-
-def test_a_log_that_cannot_be_written_ends_no_training(tmp_path, trainer):
-    """There is one warning, and what was written before stays."""
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    move = LambdaCallback(
-        on_epoch_begin=lambda epoch, _: epoch == 1 and folder.rename(tmp_path / "x")
-    )
-    with pytest.warns(UserWarning, match=r"log.csv' cannot be written .*; training") as caught:
-        history = trainer.fit(
-            IDS, epochs=4, callbacks=[CSVLogger(folder / "log.csv"), move], **SIZES
-        )
-    assert len(caught) == 1
-    assert len(history) == 4
-    assert [row["epoch"] for row in rows_of(tmp_path / "x" / "log.csv")] == [0]
+def test_sample_text_of_several_texts(counted):
+    """They are printed below each other."""
+    printed = []
+    act(SampleText(["one", "two"], 5, seed=3, print_fn=printed.append), counted, [1.0])
+    assert printed == ["\n".join(counted.generate(["one", "two"], 5, seed=3))]
 
 
 def test_sample_text_prints(counted, capsys):

@@ -1,8 +1,12 @@
-"""Callbacks that control training: early stopping, checkpoints, learning rates."""
+"""Callbacks that control training: early stopping, checkpoints, learning rates.
+
+What they monitor is compared with ``params["metrics"]`` before the first step. A callback that adds
+a quantity of its own to the logs adds its name there in ``on_train_begin``.
+"""
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ from textrnn.checks import check_choice, check_int, check_number
 from textrnn.errors import NonFiniteError
 from textrnn.files.atomic import check_folder
 from textrnn.files.output import check_output
+
+_BATCH_LOGS = ("loss", "gradient_norm", "learning_rate", "progress", "tokens_per_second")
 
 
 class _Monitor:
@@ -25,13 +31,21 @@ class _Monitor:
         self.baseline = self.sign * math.inf if baseline is None else baseline
         self.best = self.baseline
 
-    def improved(self, logs: Logs) -> bool:
-        """Return whether the logs hold a new best value, and remember it."""
-        if self.name not in logs:
+    def check(self, names: Iterable[str] | None) -> None:
+        """Raise ``ValueError`` if the quantity is not among those that there are; None: unknown."""
+        if names is not None and self.name not in names:
+            valid = any(name.startswith("val_") for name in names)
+            hint = (
+                "" if valid or not self.name.startswith("val_") else " It has no validation data."
+            )
             raise ValueError(
-                f"`monitor` must be one of {', '.join(logs)} in this training. "
+                f"`monitor` must be one of {', '.join(names)} in this training.{hint} "
                 f"Received: {self.name!r}"
             )
+
+    def improved(self, logs: Logs) -> bool:
+        """Return whether the logs hold a new best value, and remember it."""
+        self.check(logs)
         value = logs[self.name]
         better = self.sign * (self.best - value) > self.min_delta
         if better:
@@ -77,7 +91,8 @@ class EarlyStopping(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left."""
+        """Reset what an earlier training left, and check that the quantity will be there."""
+        self.monitor.check(_metrics(self))
         self.monitor.best = self.monitor.baseline
         self.stopped_epoch: int | None = None
         self.best_epoch: int | None = None
@@ -151,7 +166,15 @@ class ModelCheckpoint(Callback):
         self._epoch = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check that the file can be written, or only its folder if its name is not known yet."""
+        """Check the quantities named, and that the file can be written.
+
+        Only the folder is tried where the file's name is not known yet.
+        """
+        names = _metrics(self) if self.save_freq == "epoch" else _BATCH_LOGS
+        if self.save_best_only:
+            self.monitor.check(names)
+        if names is not None:
+            self._path(dict.fromkeys(names, 1.0))
         if "{" not in self.filepath:
             check_output(self.filepath)
         elif "{" not in str(Path(self.filepath).parent):
@@ -183,13 +206,7 @@ class ModelCheckpoint(Callback):
     def _save(self, logs: Logs) -> None:
         if self.save_best_only and not self.monitor.improved(logs):
             return
-        try:
-            path = self.filepath.format(epoch=self._epoch + 1, **logs)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"`filepath` may name the epoch and what was measured ({', '.join(logs)}), as in "
-                f"'{{epoch:02d}}' ({error!r}). Received: {self.filepath!r}"
-            ) from None
+        path = self._path(logs)
         try:
             self.model.save(Path(path))
         except OSError as error:
@@ -197,6 +214,15 @@ class ModelCheckpoint(Callback):
                 f"The model could not be saved ({error}); training continues. Received: {path!r}",
                 stacklevel=2,
             )
+
+    def _path(self, logs: Logs) -> str:
+        try:
+            return self.filepath.format(epoch=self._epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"`filepath` may name the epoch and what was measured ({', '.join(logs)}), as in "
+                f"'{{epoch:02d}}' ({error!r}). Received: {self.filepath!r}"
+            ) from None
 
 
 class ReduceLROnPlateau(Callback):
@@ -234,7 +260,8 @@ class ReduceLROnPlateau(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left."""
+        """Reset what an earlier training left, and check that the quantity will be there."""
+        self.monitor.check(_metrics(self))
         self.monitor.best = self.monitor.baseline
         self._waited = 0
         self._cooling = 0
@@ -304,3 +331,9 @@ class TerminateOnNaN(Callback):
             self.model.stop_training = True
             if self.raise_error:
                 raise NonFiniteError(f"The loss is not finite at batch {batch}. Received: {loss}")
+
+
+def _metrics(callback: Callback) -> list[str] | None:
+    """Return the names that the logs of an epoch will have, if they are known by now."""
+    names: list[str] | None = getattr(callback, "params", {}).get("metrics")
+    return names

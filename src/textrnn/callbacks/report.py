@@ -6,6 +6,7 @@ training.
 
 import contextlib
 import csv
+import errno
 import logging
 import sys
 import warnings
@@ -27,7 +28,8 @@ class CSVLogger(Callback):
     """Write the logs of each epoch to a CSV file, one line per epoch.
 
     Args:
-        filename: the file to write.
+        filename: the file to write. One that exists must be such a log; anything else is an
+            error before training begins.
         separator: the character between two columns.
         append: add to an existing file instead of replacing it.
 
@@ -43,7 +45,17 @@ class CSVLogger(Callback):
         self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check that the file can be written. It is not emptied before the first line is due."""
+        """Check that the file can be written. It is not emptied before the first line is due.
+
+        Raises:
+            FileExistsError: there is a file that is no such log.
+            OSError: it cannot be written.
+        """
+        if self._size() and self.filename.is_file():
+            with self.filename.open("rb") as file:
+                if file.read(5) != b"epoch":
+                    message = "There is a file that is no log of epochs; choose another name"
+                    raise FileExistsError(errno.EEXIST, message, str(self.filename))
         self.filename.open("a").close()
         self._keep = None if self.append else 0
         self._failed = False
@@ -104,25 +116,32 @@ class SampleText(Callback):
         print_fn: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> None:
-        self.prompt, self.max_new_tokens, self.settings = prompt, max_new_tokens, settings
+        self.prompt, self.settings = prompt, settings
+        self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
         self.every = check_int("every", every, 1)
         self.print_fn = print_fn or print_above_bar
         self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Try to print again, whatever became of an earlier training's texts."""
+        """Check the prompt and the settings, by a text of no length."""
         self._failed = False
+        self._write(0)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print a text if one is due."""
         if (epoch + 1) % self.every or self._failed:
             return
-        text = self.model.generate(self.prompt, self.max_new_tokens, **self.settings)
+        text = self._write(self.max_new_tokens)
         try:
             self.print_fn(text)
         except (OSError, UnicodeError) as error:
             self._failed = True
             _warn("The samples cannot be printed", error)
+
+    def _write(self, max_new_tokens: int) -> str:
+        """Return a text, or several with a line break between them."""
+        text = self.model.generate(self.prompt, max_new_tokens, **self.settings)
+        return text if isinstance(text, str) else "\n".join(text)
 
 
 class ProgressBar(Callback):
