@@ -1,19 +1,19 @@
-"""What can go wrong, and how it is said.
+"""The tree of errors, and what a message says.
 
     TextRNNError
     ├── DataError (ValueError)              a text that cannot be read or trained on
     ├── VocabError (ValueError)             a vocabulary that cannot be built or used as asked
-    │   └── UnknownTokenError               a symbol that the vocabulary does not hold
+    │   └── UnknownTokenError               a token that the vocabulary does not hold
     ├── NotFittedError (ValueError)         a question that only a trained generator can answer
     ├── NonFiniteError (ArithmeticError)    a loss, gradient or score that is not a finite number
     └── FileFormatError (ValueError)        a model file that cannot be used
         ├── CorruptModelError               ... because it is damaged or contradicts itself
         └── UnsupportedFormatError          ... because it is something else, or too new
 
-Each class also subclasses the builtin in brackets, so ``except ValueError`` works for who does
-not know this page. Wrong arguments raise plain ``TypeError`` and ``ValueError``; faults of the
-disk stay ``OSError``. A message says what was wrong, what was expected and how to fix it, and
-ends with what was received.
+Each class also subclasses the builtin in brackets, so ``except ValueError`` works for users who
+have not read this page. Wrong arguments raise plain ``TypeError`` and ``ValueError``; faults of the
+disk stay ``OSError``. A message says what was wrong, what was expected and how to fix it, and ends
+with what was received.
 """
 
 
@@ -30,7 +30,7 @@ class VocabError(TextRNNError, ValueError):
 
 
 class UnknownTokenError(VocabError):
-    """Raised for a symbol (or an id) that the vocabulary does not hold."""
+    """Raised for a token (or an id) that the vocabulary does not hold."""
 
 
 class NotFittedError(TextRNNError, ValueError):
@@ -38,7 +38,7 @@ class NotFittedError(TextRNNError, ValueError):
 
 
 class NonFiniteError(TextRNNError, ArithmeticError):
-    """Raised for a loss in training, or scores in writing, that are infinite or not numbers."""
+    """Raised for a loss in training, or scores in generation, that are infinite or not numbers."""
 
 
 class FileFormatError(TextRNNError, ValueError):

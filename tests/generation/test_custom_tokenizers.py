@@ -53,7 +53,10 @@ def test_what_is_not_yet_a_character_is_held_back(nibbles):
     _, sampler = counting(nibbles, 12)
     pieces = list(sampler.stream("the ca", 12, temperature=0, suppress_tokens=["7"]))
     assert pieces[:3] == ["the ca", "f", "é"]
-    assert sampler.generate("the caf", 3, temperature=0, include_prompt=False) == "\ufffd"
+    how = {"max_new_tokens": 3, "temperature": 0, "include_prompt": False}
+    assert sampler.generate("the caf", **how) == "\ufffd"
+    assert sampler.generate("the caf", stop_strings="\ufffd", **how) == ""
+    assert sampler.generate("the caf", stop_strings="\ufffd!", **how) == "\ufffd"
 
 
 def test_many_prompts_and_states(sampler):

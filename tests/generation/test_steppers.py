@@ -164,16 +164,16 @@ def test_the_module_stepper_keeps_the_mode_after_an_error(tokens):
     assert model.training
 
 
-def test_a_walk_is_the_steps_one_after_the_other(made, tokens):
+def test_a_session_is_the_steps_one_after_the_other(made, tokens):
     """In memory of its own, and its state at any point is a value that later steps leave alone."""
     _, stepper = made
     expected, _ = stepped(stepper, tokens[:60])
-    walk = stepper.start(7)
+    session = stepper.start(7)
     for column, logits in zip(tokens[:30], expected, strict=False):
-        np.testing.assert_array_equal(walk.step(column), logits, strict=True)
-    some = walk.state([4, 0])
+        np.testing.assert_array_equal(session.step(column), logits, strict=True)
+    some = session.state([4, 0])
     for column, logits in zip(tokens[30:60], expected[30:], strict=True):
-        np.testing.assert_array_equal(walk.step(column), logits, strict=True)
+        np.testing.assert_array_equal(session.step(column), logits, strict=True)
     branch = stepper.start(2, some)
     for column, logits in zip(tokens[30:60], expected[30:], strict=True):
         np.testing.assert_array_equal(branch.step(column[[4, 0]]), logits[[4, 0]], strict=True)
@@ -203,11 +203,11 @@ def test_what_is_not_worth_a_device_stays_here(texts, batched):
     """Few texts, and those with a seed, which must be the same alone and among others."""
     model = build("gru", V, {"hidden_size": 5}, seed=0)
     stepper = STEPPERS["gru"](model.config, state_arrays(model))
-    walk = DeviceStepper(stepper, CPU).start(texts, batched=batched)
+    session = DeviceStepper(stepper, CPU).start(texts, batched=batched)
     column = np.arange(texts) % V
     expected, _ = stepper.step(column, batched=batched)
-    np.testing.assert_array_equal(walk.step(column), expected)
-    assert not isinstance(walk, DeviceSession)
+    np.testing.assert_array_equal(session.step(column), expected)
+    assert not isinstance(session, DeviceSession)
 
 
 # Tensors that do not fit

@@ -218,15 +218,16 @@ def prefill(
         TypeError, ValueError: ``state`` is no state of this model.
     """
     encoded = [_encode(tokenizer, prompt) for prompt in prompts]
+    ids = [tokens or [tokenizer.start_id] for tokens in encoded]
+    seen: tuple[int, ...] = ()
+    read: dict[int, TextState] = {}
     if state is not None:
         _check_state(state, tokenizer, stepper)
-    first = [] if state is not None else [tokenizer.start_id]
-    ids = [tokens or first for tokens in encoded]
-    read = {i: state for i, tokens in enumerate(ids) if state is not None and not tokens}
-    alive = sorted((i for i, tokens in enumerate(ids) if tokens), key=lambda i: -len(ids[i]))
+        seen, read = state.ids, {i: state for i, tokens in enumerate(encoded) if not tokens}
+    alive = sorted((i for i in range(len(ids)) if i not in read), key=lambda i: -len(ids[i]))
     start = None if state is None or not alive else _join([state] * len(alive))[1]
     session = stepper.start(len(alive), start, batched=batched)
-    for t in range(max(map(len, ids), default=0)):
+    for t in range(len(ids[alive[0]]) if alive else 0):
         rows = [row for row, i in enumerate(alive) if len(ids[i]) > t]
         if len(rows) < len(alive):
             alive = alive[: len(rows)]
@@ -235,7 +236,6 @@ def prefill(
         for row, i in enumerate(alive):
             if len(ids[i]) == t + 1:
                 scores = logits[row : row + 1].copy()
-                seen = () if state is None else state.ids
                 read[i] = TextState((*seen, *encoded[i]), scores, session.state([row]))
     return [read[i] for i in range(len(prompts))]
 

@@ -115,7 +115,7 @@ class NGramStepper(Stepper):
     def _extend(
         self, k: int, nodes: NDArray[Any], older: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Find the contexts one token longer; also say which of them exist."""
+        """Return the nodes of the contexts one token longer, and which of them exist."""
         table = self.levels[k][0]
         pairs = nodes * self.vocab_size + older
         found = np.minimum(np.searchsorted(table, pairs), len(table) - 1)

@@ -72,7 +72,7 @@ class _WindowStepper(Stepper):
 class WindowMLPStepper(_WindowStepper):
     """Steps ``WindowMLPModel`` (Bengio et al. 2003): the sum of a row of w tables, then relu.
 
-    Where the tables would be much larger than the model, as with many symbols that have short
+    Where the tables would be much larger than the model, as with many tokens that have short
     vectors, a step multiplies the vectors instead.
     """
 
