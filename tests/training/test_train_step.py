@@ -10,7 +10,7 @@ import torch
 
 from textrnn.models import GRUModel
 from textrnn.models.registry import build
-from textrnn.training.device import _can_bfloat16
+from textrnn.training.device import _can_bfloat16, autocast
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.train_step import TrainStep
 
@@ -77,7 +77,7 @@ def test_a_step_in_half_precision_is_nearly_the_same(kind, precision):
     settings = {"optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 0.5}
     whole = TrainStep(models[0], OptimizerConfig(precision="float32", **settings))
     half = TrainStep(models[1], OptimizerConfig(precision="float32", **settings))
-    half.precision = precision
+    half._autocast = autocast(precision, torch.device("cpu"))
     if precision == "float16":
         half._scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     losses = [float(learner(X, X)[0]) for learner in (whole, half)]

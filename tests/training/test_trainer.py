@@ -788,6 +788,7 @@ def test_threads_follow_the_free_cores_unless_it_must_be_repeatable(
         yield lambda: looks.append(1)
 
     monkeypatch.setattr("textrnn.training.trainer.adaptive_threads", spy)
+    monkeypatch.setattr("textrnn.training.trainer.INTERVAL", 0.0)
     Trainer(LSTMModel(V, hidden_size=4), seed=seed).fit(IDS, Plan(**plan, **SIZES))
     assert asked == [adapts]
     assert len(looks) >= 1

@@ -22,13 +22,13 @@ class Progress:
     Attributes:
         fraction: of the training that is done, in [0, 1]; it never falls.
         speed: tokens per second, validation not counted.
+        elapsed: seconds from the start to the last step, those before a resume included.
     """
 
     def __init__(
         self, seconds: float | None, valid_tokens: int = 0, began: float | None = None
     ) -> None:
-        self.fraction = 0.0
-        self.speed = 0.0
+        self.fraction = self.speed = self.elapsed = 0.0
         self._began = time.perf_counter() if began is None else began
         self._seconds = seconds
         self._valid_tokens = valid_tokens
@@ -54,10 +54,11 @@ class Progress:
         else:
             self._tokens += tokens
             self.speed = self._tokens / max(now - self._started - self._paused, 1e-9)
+        self.elapsed = now - self._began
         if self._seconds is None:
             fraction = (self._before + self._done) / self._steps
         else:
-            fraction = (now - self._began) / (self._seconds - self._reserved())
+            fraction = self.elapsed / (self._seconds - self._reserved())
         self.fraction = min(1.0, max(self.fraction, fraction))
 
     def _reserved(self) -> float:

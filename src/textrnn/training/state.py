@@ -31,7 +31,9 @@ class TrainState:
         callbacks: what they remember.
         hidden: the model's state of each row's text, after the last batch.
         epoch_began: when the epoch began, by ``time.perf_counter``, interruptions left out.
-        quarter: which quarter of training this is, from 0.
+        quarter: which quarter of training this is, from 0. The hidden state starts afresh in each,
+            as it does in each epoch: generation begins without a state, and a training of one
+            epoch or less would meet that at its first batch only.
         rates_lowered: whether the learning rates were lowered because a step was refused.
         refused: the loss of the last step if it was refused and nothing was done about it yet.
     """
@@ -53,15 +55,6 @@ class TrainState:
         self.losses = RunningLoss(self.train_step.device)
         self.hidden = None
         self.epoch_began = time.perf_counter()
-
-    def enters_new_quarter(self) -> bool:
-        """Return whether training has just begun its second, third or last quarter.
-
-        There the hidden state starts afresh, as it does in each epoch: generation begins without
-        a state, and a training of one epoch or less would meet that at its first batch only.
-        """
-        before, self.quarter = self.quarter, int(4 * self.progress.fraction)
-        return self.quarter != before
 
     def lower_rates(self, where: str) -> None:
         """Answer the first refused step by lower learning rates, and the second by an error.

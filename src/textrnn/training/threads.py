@@ -14,10 +14,10 @@ from torch import nn
 from textrnn.models.denormals import flush_denormals
 from textrnn.training.device import autocast
 
+INTERVAL = 1.0
+"""Seconds between two looks at how busy the processor is."""
+
 _FIRST_LOOK = 0.1  # seconds
-
-
-_INTERVAL = 1.0  # seconds between two looks
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def adaptive_threads(adapts: bool) -> Iterator[Callable[[], None]]:
     most = torch.get_num_threads()
     last = _work() if adapts and most > 1 and "OMP_NUM_THREADS" not in os.environ else None
 
-    def look(interval: float = _INTERVAL) -> None:
+    def look(interval: float = INTERVAL) -> None:
         nonlocal last
         if last is None or time.perf_counter() - last[0] < interval:
             return

@@ -65,6 +65,7 @@ class TrainStep:
         self.gradient_norm = torch.zeros(())
         known = family_of(model) is not None
         self.precision = pick_precision(self.config.precision, self.device, known)
+        self._autocast = autocast(self.precision, self.device)
         scales = self.precision == "float16"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
         limit = self.config.clip_norm
@@ -104,7 +105,7 @@ class TrainStep:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        with autocast(self.precision, self.device):
+        with self._autocast:
             logits, state = self.forward(x.long(), detach(state))  # (B, T, V)
         # Time first, as our models compute: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()

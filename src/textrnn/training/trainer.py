@@ -29,7 +29,7 @@ from textrnn.training.plan import Plan
 from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.signals import on_interrupt
 from textrnn.training.state import TrainState
-from textrnn.training.threads import adaptive_threads
+from textrnn.training.threads import INTERVAL, adaptive_threads
 from textrnn.training.train_step import TrainStep
 
 _METRICS = tuple(metrics(0.0))
@@ -259,14 +259,14 @@ class Trainer:
         begin_hooks = self._hooks.hooks("on_train_batch_begin")
         end_hooks = self._hooks.hooks("on_train_batch_end", last=False)
         last_hooks = self._hooks.hooks("on_train_batch_end", last=True)
-        last = len(state.batcher) - 1
+        last, looked = len(state.batcher) - 1, progress.elapsed
         for k, (x, y) in enumerate(state.batcher, first):
             if state.refused is not None:
                 state.lower_rates(f"epoch {epoch + 1}, batch {k}")
             for hook in begin_hooks:
                 hook(k, {})
-            if state.enters_new_quarter() or not self.plan.stateful:
-                state.hidden = None
+            if (quarter := int(4 * progress.fraction)) != state.quarter or not self.plan.stateful:
+                state.quarter, state.hidden = quarter, None
             factor = schedule(progress.fraction)
             loss, state.hidden = step(x, y, state.hidden, factor)
             losses.add(loss, step.gradient_norm, x.numel())
@@ -288,7 +288,9 @@ class Trainer:
             self.stopped_by = self._signal
             for hook in last_hooks:
                 hook(k, logs)
-            self._share_cores()
+            if progress.elapsed - looked > INTERVAL:
+                self._share_cores()
+                looked = progress.elapsed
             if k < last and self._stops(state):
                 state.batcher.load_state_dict({"epoch": epoch + 1, "batch": 0})
                 break
