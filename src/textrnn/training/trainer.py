@@ -111,7 +111,7 @@ class Trainer:
             self.train_step.replace_model(model, init_from)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what must match before a backup of this training can be resumed."""
+        """Return what must match before a backup can be resumed."""
         return fingerprint(self.model, self.config, self._corpus, self.plan, self._seed)
 
     def state_dict(self) -> dict[str, Any]:
@@ -121,12 +121,7 @@ class Trainer:
         return self.state.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was called: at once, or when ``fit`` is called next.
-
-        Raises:
-            AttributeError, KeyError, RuntimeError, TypeError, ValueError: ``state`` is of another
-                model, or holds something else.
-        """
+        """Continue where ``state_dict`` was called: at once, or when ``fit`` is called next."""
         self._resume = state
         if self.state is not None and not self._ended:
             self.state.load_state_dict(state)
@@ -343,8 +338,8 @@ class Trainer:
     def _metrics(self) -> list[str]:
         """Return the names that the logs of an epoch will have."""
         names = [*_METRICS, "gradient_norm", "learning_rate"] if self.train_step else []
-        valid = [] if self._corpus.valid_ids is None else [f"val_{name}" for name in _METRICS]
-        return [*names, *valid, "seconds"]
+        valid = [f"val_{name}" for name in (*_METRICS, "accuracy")]
+        return [*names, *(valid if self._corpus.valid_ids is not None else []), "seconds"]
 
     def _interrupt(self, name: str) -> None:
         """End training after the batch."""
