@@ -107,6 +107,7 @@ class TrainStep:
             group["lr"] = group["peak"] * factor
         with self._autocast:
             logits, state = self.forward(x.long(), detach(state))  # (B, T, V)
+        state = detach(state)  # what is kept between batches holds no graph
         # Time first, as our models compute: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()
         loss = F.cross_entropy(logits, y.long().t().flatten())

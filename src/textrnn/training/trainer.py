@@ -87,6 +87,11 @@ class Trainer:
         self._signal: str | None = None  # received, and not acted upon yet
         self._resume: dict[str, Any] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to one run, so that a trainer copies and pickles without it."""
+        of_the_run = {"_corpus", "_hooks", "_owner", "_share_cores"}
+        return {k: v for k, v in vars(self).items() if k not in of_the_run} | {"state": None}
+
     @property
     def learning_rate(self) -> float | None:
         """The last layer group's rate at the schedule's peak; setting it scales all groups.
@@ -325,13 +330,9 @@ class Trainer:
         if self.train_step is None:
             return None
         rank, self.world_size = distributed.rank_and_world_size()
-        batcher = ContiguousBatcher(
-            ids_to_device(self._corpus.ids, self.train_step.device),
-            batch_size=self.plan.batch_size,
-            seq_len=self.plan.seq_len,
-            rank=rank,
-            world_size=self.world_size,
-        )
+        ids = ids_to_device(self._corpus.ids, self.train_step.device)
+        sizes = {"batch_size": self.plan.batch_size, "seq_len": self.plan.seq_len}
+        batcher = ContiguousBatcher(ids, **sizes, rank=rank, world_size=self.world_size)
         batcher.epoch = self.plan.initial_epoch
         return batcher
 

@@ -1,0 +1,11 @@
+"""A generator that has learnt a little."""
+
+import pytest
+
+from tests.generator.helpers import trained
+
+
+@pytest.fixture
+def fitted():
+    """A small GRU generator after two epochs."""
+    return trained(dropout=0.2)
