@@ -2,6 +2,7 @@
 
 import codecs
 import signal
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from textrnn.datasets import load_human_numbers
 from textrnn.models.registry import MODELS
+from textrnn.text.levels import LEVELS, Level
 from textrnn.text.tokenizer import Decoder, Tokenizer
 from textrnn.text.vocab import Vocab
 
@@ -167,6 +169,27 @@ class NibbleDecoder(Decoder):
     def flush(self):
         """Return a replacement character for bytes that complete none."""
         return self.bytes.decode(b"", final=True)
+
+
+class LineLevel(Level):
+    """A token is a line with its break."""
+
+    limits: Mapping[str, int] = {"min_freq": 2}
+
+    def cut(self, text):
+        """Return the lines."""
+        return text.splitlines(keepends=True)
+
+    def span(self, text, index):
+        """Return where a line begins and ends."""
+        start = sum(map(len, self.cut(text)[:index]))
+        return start, start + len(self.cut(text)[index])
+
+
+@pytest.fixture
+def line_level(monkeypatch):
+    """Put a level "line" into the table of levels, for one test."""
+    monkeypatch.setitem(LEVELS, "line", LineLevel())
 
 
 @pytest.fixture

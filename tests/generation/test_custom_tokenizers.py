@@ -128,6 +128,22 @@ def test_a_generator_with_a_custom_tokenizer(tokenizer, tmp_path):
         TextGenerator.load(tmp_path / "m")
 
 
+@pytest.mark.usefixtures("line_level")
+def test_a_new_level_goes_all_the_way(tmp_path):
+    """From ``fit`` to a file and on, a level is known by its line in the table alone."""
+    gen = TextGenerator("ngram", level="line", order=2)
+    gen.fit("one\ntwo\n" * 50 + "three\n", verbose=0, validation_split=0)
+    assert gen.vocab.itos == ["one\n", "two\n", "<unk>"]
+    gen.save(tmp_path / "m")
+    for loaded in (load_sampler(tmp_path / "m"), TextGenerator.load(tmp_path / "m")):
+        assert loaded.vocab.level == "line"
+        assert loaded.generate("one\n", 3, temperature=0) == "one\ntwo\none\ntwo\n"
+        only = loaded.generate("one\n", 2, allowed_tokens="two\n", include_prompt=False)
+        assert only == "two\ntwo\n"
+    loaded.fit("two\nfour\n" * 50, verbose=0, validation_split=0)
+    assert loaded.vocab.itos == ["one\n", "two\n", "four\n", "<unk>"]
+
+
 def test_what_is_no_tokenizer_is_refused():
     """At the constructor, with the class that is."""
     with pytest.raises(TypeError, match=r"`vocab` must be a Tokenizer, such as Vocab.*: 'abc'"):

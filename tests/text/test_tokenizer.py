@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textrnn.errors import UnknownTokenError, VocabError
-from textrnn.text.levels import LEVELS, Level
+from textrnn.text.levels import LEVELS
 from textrnn.text.vocab import UNK, Vocab
 
 TEXT = "the café, the cat; the hat 👩‍👩‍👧 and\n"
@@ -97,22 +97,9 @@ def test_a_token_of_several_bytes_is_held_back(nibbles):
     assert decoder.flush() == "\ufffd"
 
 
-class Lines(Level):
-    """A token is a line with its break."""
-
-    def cut(self, text):
-        """Return the lines."""
-        return text.splitlines(keepends=True)
-
-    def span(self, text, index):
-        """Return where a line begins and ends."""
-        start = sum(map(len, self.cut(text)[:index]))
-        return start, start + len(self.cut(text)[index])
-
-
-def test_a_new_level_is_one_class_and_one_line(monkeypatch):
+@pytest.mark.usefixtures("line_level")
+def test_a_new_level_is_one_class_and_one_line():
     """All that ``Vocab`` can do it can do with a level that defines how a text is cut."""
-    monkeypatch.setitem(LEVELS, "line", Lines())
     text = "one\ntwo\none\nthree"
     vocab = Vocab.from_text(text, "line", min_freq=2)
     assert vocab.itos == ["one\n", UNK]
