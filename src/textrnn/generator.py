@@ -10,7 +10,7 @@ import torch
 
 from textrnn.callbacks.base import Callback, check_callbacks
 from textrnn.callbacks.report import VERBOSE, progress
-from textrnn.checks import check_choice, check_int, named_arguments
+from textrnn.checks import check_choice, check_int, named_arguments, plain
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.decoding import SupportsStepping
@@ -95,7 +95,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         self.device = pick_device(device)
         self.seed = None if seed is None else check_int("seed", seed, 0, 2**63 - 1)
         spec = type(model) if isinstance(model, LanguageModel) else model
-        self._setup = Setup(spec, model_args, self.device, self.seed, OptimizerConfig())
+        self._setup = Setup(spec, plain(model_args), self.device, self.seed, OptimizerConfig())
         self._trainer: Trainer | None = None
         self._extends = False  # a vocabulary that was passed stays as it is
         self._lock = TrainingLock("TextGenerator")
@@ -194,7 +194,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             batch_size=batch_size,
             seq_len=seq_len,
             initial_epoch=initial_epoch,
-            stateful=stateful,
+            stateful=plain(stateful),
         )
         callbacks = [] if callbacks is None else callbacks
         check_callbacks(callbacks)

@@ -11,6 +11,7 @@ import torch
 
 from tests.generator.helpers import FIT, NEURAL, SEED, make, same, weights
 from textrnn import TextGenerator, Vocab
+from textrnn.callbacks import BackupAndRestore
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import (
     NonFiniteError,
@@ -80,7 +81,8 @@ def test_numbers_of_a_sweep_are_stored_as_plain_ones(tmp_path, text, family, mod
     """What NumPy's or torch's numbers trained can be saved, and reads as if they were Python's."""
     gen = TextGenerator(family, seed=np.int64(3), device="cpu", **model_args)
     sizes = {"batch_size": np.int64(4), "seq_len": np.uint8(9), "initial_epoch": np.int64(1)}
-    history = gen.fit(text, epochs=np.int64(2), verbose=0, **sizes)
+    settings = {"stateful": np.True_, "callbacks": [BackupAndRestore(tmp_path / "b", 2)]}
+    history = gen.fit(text, epochs=np.int64(2), verbose=0, **sizes, **settings)
     gen.save(tmp_path / "m")
     assert TextGenerator.load(tmp_path / "m").model.config == gen.model.config
     values = [*gen.model.config.values(), *history.params.values(), *history.epoch]
