@@ -216,12 +216,12 @@ def _train(args: argparse.Namespace) -> int:
 
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
     inputs = [] if args.file == "-" else [args.file]
-    backups: list[Path] = []
+    backup = None
     if args.backup is not None:  # deleted when the model is safe, not before
         backup = BackupAndRestore(args.backup, timedelta(minutes=1), delete_checkpoint=False)
         callbacks.append(backup)
-        backups += [backup.path, backup.previous]
-    check_output(args.output, *inputs, *backups)
+        inputs += [backup.path, backup.previous]
+    check_output(args.output, *inputs)
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -240,9 +240,11 @@ def _train(args: argparse.Namespace) -> int:
     )
     gen.save(args.output)
     _tell(f"Saved as {args.output}.")
-    if history.stopped_by is None:
-        for path in backups:
-            path.unlink(missing_ok=True)
+    if backup is not None and history.stopped_by is None:
+        try:
+            backup.delete()
+        except OSError as error:
+            _tell(f"The backup is needed no more, and cannot be deleted: {_one_line(error)}")
     return _status(history.stopped_by)
 
 

@@ -5,13 +5,12 @@ a quantity of its own to the logs adds its name there in ``on_train_begin``.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.checks import check_choice, check_int, check_number
+from textrnn.checks import check_choice, check_int, check_number, warn
 from textrnn.errors import NonFiniteError
 from textrnn.files.atomic import check_folder
 from textrnn.files.output import check_output
@@ -210,10 +209,7 @@ class ModelCheckpoint(Callback):
         try:
             self.model.save(Path(path))
         except OSError as error:
-            warnings.warn(
-                f"The model could not be saved ({error}); training continues. Received: {path!r}",
-                stacklevel=2,
-            )
+            warn(f"The model could not be saved ({error}); training continues. Received: {path!r}")
 
     def _path(self, logs: Logs) -> str:
         try:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.callbacks.weights import KeepBestWeights
-from textrnn.checks import check_int
+from textrnn.checks import check_int, warn
 
 _log = logging.getLogger("textrnn")
 
@@ -262,4 +262,4 @@ def _is_open(stream: TextIO | None) -> bool:
 
 def _warn(what: str, error: Exception) -> None:
     with contextlib.suppress(ValueError):  # standard error may be closed
-        warnings.warn(f"{what} ({error}); training continues without.", stacklevel=4)
+        warn(f"{what} ({error}); training continues without.")
