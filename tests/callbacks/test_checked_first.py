@@ -54,6 +54,19 @@ def test_a_quantity_that_will_not_be_there_is_refused_at_the_start(callback, mes
         begin(callback, ["loss", "val_loss"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("gru", "val_los"), ("ngram", "loss"), ("ngram", "gradient_norm")]
+)
+def test_fit_knows_what_it_will_measure(text, kind, name):
+    """A misspelt name is refused, and so is the training loss of a model that counts."""
+    message = rf"must be one of .*val_loss, .*seconds in this training\. Received: '{name}'"
+    refused(text, EarlyStopping(name), ValueError, message, kind)
+    gen = TextGenerator(kind, device="cpu")
+    gen.fit(text, **FIT)
+    names = gen.history.history
+    assert gen.fit(text, callbacks=[EarlyStopping(last) for last in names], **FIT).epoch == [0]
+
+
 def test_without_validation_data_the_message_says_so():
     """The default quantity is that of validation, so this is what most will see."""
     with pytest.raises(ValueError, match=r"It has no validation data\. Received: 'val_loss'"):
