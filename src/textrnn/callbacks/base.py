@@ -76,6 +76,12 @@ class Callback:
     needs: tuple[str, ...] = ()
     runs_last = False
 
+    def __repr__(self) -> str:
+        simple = (str, int, float, Path, tuple)
+        shown = {n: v for n, v in vars(self).items() if not n.startswith("_")}
+        settings = [f"{n}={v!r}" for n, v in shown.items() if isinstance(v, simple)]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
     def set_model(self, model: Trainable) -> None:
         """Receive the generator, before training."""
         self.model = model

@@ -10,9 +10,10 @@ from torch import nn
 
 from textrnn.checks import named_arguments
 from textrnn.evaluation import loss
+from textrnn.history import History
 from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
-from textrnn.models.base import LanguageModel
+from textrnn.models.base import LanguageModel, device_of
 from textrnn.text.sources import Text, read_text
 from textrnn.text.tokenizer import Tokenizer
 
@@ -29,6 +30,17 @@ class Inspectable(ABC):
     @abstractmethod
     def _fitted(self) -> tuple[Tokenizer, LanguageModel]:
         """Return the vocabulary and the model, or raise ``NotFittedError``."""
+
+    model: LanguageModel | None
+    history: History
+
+    def __repr__(self) -> str:
+        if self.model is None:
+            return f"{type(self).__name__}(not fitted)"
+        vocab, model = self._fitted()
+        on = f"{sum(p.numel() for p in model.parameters()):,} parameters on {device_of(model)}"
+        name = type(model).__name__
+        return f"{type(self).__name__}({name}, {on}, {vocab!r}, {self.history!r})"
 
     def evaluate(self, text: Text) -> dict[str, float]:
         """Return how well the model predicts a text, over the whole of it, state carried.

@@ -97,6 +97,10 @@ class ContiguousBatcher:
             )
         return rows, columns
 
+    def __repr__(self) -> str:
+        sizes = f"batch_size={self.batch_size}, seq_len={self.seq_len}"
+        return f"ContiguousBatcher({len(self._ids):,} ids, {sizes}, {len(self):,} batches)"
+
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         return -(-self._row_len // self.seq_len)

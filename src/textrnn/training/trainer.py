@@ -92,6 +92,9 @@ class Trainer:
         of_the_run = {"_corpus", "_hooks", "_owner", "_share_cores"}
         return {k: v for k, v in vars(self).items() if k not in of_the_run} | {"state": None}
 
+    def __repr__(self) -> str:
+        return f"Trainer({type(self.model).__name__}, {self.config}, {self.history})"
+
     @property
     def learning_rate(self) -> float | None:
         """The last layer group's rate at the schedule's peak; setting it scales all groups.
