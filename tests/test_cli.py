@@ -202,13 +202,13 @@ def test_an_output_that_cannot_be_written_is_said_first(here, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["text.txt", "-o", "text.txt"], "would be saved over what it is trained from"),
-        (["text.txt", "-o", "link.txt"], "would be saved over what it is trained from"),
-        (["text.txt", "-o", "b", "--backup", "b"], "would be saved over what it is trained from"),
-        (["-", "-o", "text.txt"], "no textrnn model; move it away or choose another name"),
-        (["text.txt", "-o", "latin.txt"], "no textrnn model; move it away or choose another name"),
+        (["text.txt", "-o", "text.txt"], "would overwrite a file that it is trained"),
+        (["text.txt", "-o", "link.txt"], "would overwrite a file that it is trained"),
+        (["text.txt", "-o", "b", "--backup", "b"], "would overwrite a file that it is trained"),
+        (["-", "-o", "text.txt"], "not a textrnn model; move it away or choose another"),
+        (["text.txt", "-o", "latin.txt"], "not a textrnn model; move it away or choose another"),
         (["text.txt", "-o", "."], "This is a folder; name a file in it: ."),
-        (["text.txt", "-o", "pipe"], "a device, a pipe or a loop of links, and no file"),
+        (["text.txt", "-o", "pipe"], "a device, a pipe or a loop of links, not a file"),
         (["text.txt", "-o", "x" * 300], "No file can have this name (File name too long)"),
     ],
 )
@@ -236,7 +236,7 @@ def test_demo_replaces_nothing_but_a_model(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path / "notes")]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "no textrnn model" in err
+    assert "not a textrnn model" in err
     assert (tmp_path / "notes").read_text() == "mine"
 
 

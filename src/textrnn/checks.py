@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the plain value, or raises an error that says what is wrong."""
+"""Argument checks: each returns the plain value or raises an error that says what is wrong."""
 
 import difflib
 import functools
@@ -33,13 +33,13 @@ ELSEWHERE = {
     "bs": "batch_size",
     "temp": "temperature",
 }
-"""What other libraries call an argument, and what it is called here."""
+"""The names of arguments in other libraries, and ours."""
 
 
 def did_you_mean(name: object, options: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the option that was meant, or an empty string.
+    """Return `` Did you mean 'x'?`` with the option that was likely meant, or an empty string.
 
-    It is the one that another library calls ``name``, else the one that is spelt most like it.
+    That is the option which another library calls ``name``, else the one spelled most like it.
 
     >>> did_you_mean("temperture", ["temperature", "top_k"])
     " Did you mean 'temperature'?"
@@ -82,7 +82,7 @@ def check_number(name: str, value: object, allowed: str, test: Callable[[float],
 
     Args:
         name: the argument, for the message.
-        value: what was received; booleans and strings are a ``TypeError``.
+        value: what was received; booleans and strings raise ``TypeError``.
         allowed: the range in words, such as ``"in (0, 1]"``.
         test: true for the numbers in that range; NaN and infinities never pass.
     """
@@ -109,7 +109,7 @@ def check_ids(ids: ArrayLike) -> NDArray[Any]:
     array = np.asarray(ids)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         raise DataError(
-            "The ids must be integers in one dimension, (N,); Vocab.encode(text) returns such. "
+            "The ids must be integers of shape (N,), as Vocab.encode(text) returns them. "
             f"Received: {array.dtype} of shape {array.shape}"
         )
     return array
@@ -130,11 +130,11 @@ def check_vocab_ids(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it, whichever library its numbers came from.
+    """Return a value in a form that JSON can hold, whichever library its numbers came from.
 
     Args:
-        value: a number of Python's, NumPy's or torch's, an array, a ``Fraction`` or ``Decimal``;
-            or lists, tuples and dicts of such. Anything else is returned as it is.
+        value: a Python, NumPy or torch number, an array, a ``Fraction`` or ``Decimal``, or lists,
+            tuples and dicts of these. Anything else is returned unchanged.
 
     >>> plain({"hidden_size": np.int64(64), "dropout": np.float32(0.5)})
     {'hidden_size': 64, 'dropout': 0.5}
@@ -155,7 +155,7 @@ def plain(value: Any) -> Any:
 
 
 def check_keywords(owner: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Raise ``TypeError`` for the first name that is not allowed, with the nearest one that is."""
+    """Raise ``TypeError`` for the first name that is not allowed, and suggest the nearest one."""
     allowed = list(allowed)
     for name in names:
         if name not in allowed:
@@ -166,7 +166,7 @@ def check_keywords(owner: str, names: Iterable[str], allowed: Iterable[str]) -> 
 
 
 def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a misspelt keyword of ``function`` an error that names the nearest right one."""
+    """Wrap ``function`` so that a misspelled keyword is an error that suggests the right one."""
     allowed = [
         name for name in inspect.signature(function).parameters if name not in ("self", "cls")
     ]
@@ -183,7 +183,7 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def warn(message: str) -> None:
-    """Warn with the line of the user's code from which textrnn was called."""
+    """Warn, and point at the line of the user's code that called textrnn."""
     depth, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "textrnn":
         depth, frame = depth + 1, frame.f_back

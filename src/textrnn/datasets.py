@@ -1,7 +1,7 @@
-"""Where text comes from: what a user hands over, and a few texts that are at hand.
+"""A few texts to try things on.
 
-``load_*`` gives a text that is on this machine already. ``fetch_*`` downloads one, checks its
-sha256 and keeps it in a cache.
+``load_*`` returns a text that is on this machine already. ``fetch_*`` downloads one, checks its
+sha256 and caches it.
 """
 
 from pathlib import Path
@@ -38,9 +38,9 @@ def _spell(number: int) -> str:
 
 
 def load_human_numbers(first: int = 1, last: int = 9999) -> str:
-    r"""Write the numbers from ``first`` to ``last`` in English words, one a line.
+    r"""Return the numbers from ``first`` to ``last`` in English words, one per line.
 
-    A toy corpus with a crisp truth: what follows a line is certain, and 9,999 lines hold only
+    A toy corpus with a known structure: each line determines the next, and 9,999 lines use only
     29 different words.
 
     >>> load_human_numbers(19, 21)

@@ -4,7 +4,7 @@
     ├── DataError (ValueError)              a text that cannot be read or trained on
     ├── VocabError (ValueError)             a vocabulary that cannot be built or used as asked
     │   └── UnknownTokenError               a token that the vocabulary does not hold
-    ├── NotFittedError (ValueError)         a question that only a trained generator can answer
+    ├── NotFittedError (ValueError)         something that only a trained generator can do
     ├── NonFiniteError (ArithmeticError)    a loss, gradient or score that is not a finite number
     └── FileFormatError (ValueError)        a model file that cannot be used
         ├── CorruptModelError               ... because it is damaged or contradicts itself
@@ -50,4 +50,4 @@ class CorruptModelError(FileFormatError):
 
 
 class UnsupportedFormatError(FileFormatError):
-    """Raised for a file that is no textrnn model, or was written by a newer textrnn."""
+    """Raised for a file that is not a textrnn model, or that a newer textrnn wrote."""

@@ -1,4 +1,4 @@
-"""The history of a training: what was measured in each epoch."""
+"""The history of a training: the measurements of each epoch."""
 
 import html
 import math
@@ -17,22 +17,21 @@ _SHOWN = 10  # the number of epochs in a notebook's table
 
 
 class History:
-    """Holds what ``fit`` measured: for each quantity one value per epoch, as in Keras.
+    """Holds what ``fit`` measured: one value per epoch for each quantity, as in Keras.
 
-    ``print`` shows a line, a notebook a table of the last epochs.
+    ``print`` shows one line; a notebook shows a table of the last epochs.
 
     Attributes:
         history: name to list of values. ``loss`` and ``val_loss`` are nats per token,
             ``bits_per_char`` and ``perplexity`` derive from them, ``val_accuracy`` is the share
-            of likeliest tokens, ``gradient_norm`` the mean norm of the gradients before
-            clipping, ``learning_rate`` the rate of the epoch's last step (in the last layer
-            group), ``seconds`` the wall time of the epoch, validation included.
+            of tokens that the model found likeliest, ``gradient_norm`` the mean norm of the
+            gradients before clipping, ``learning_rate`` the rate of the epoch's last step (in
+            the last layer group), ``seconds`` the wall time of the epoch, validation included.
         epoch: the numbers of the epochs, from 0.
         params: the settings ``fit`` used, given or chosen: ``epochs``, ``minutes``, ``seed``,
             ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision`` (of matrix
-            products) and ``speed``: the tokens per second that an LSTM of width 256 was measured
-            to read on this machine, from which sizes were chosen for ``minutes`` (0 if not
-            measured).
+            products) and ``speed``: how many tokens per second an LSTM of width 256 reads on this
+            machine. ``fit(minutes=...)`` chooses sizes by it; it is 0 if it was not measured.
         stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C),
             ``"terminate"`` (SIGTERM) or ``"callback"`` (something set ``stop_training``).
 
@@ -86,13 +85,13 @@ class History:
         return html_table(repr(self), titles, rows)
 
     def _cell(self, name: str, i: int, spec: str) -> str:
-        """Return a quantity i epochs before the end as text; empty if it was not measured."""
+        """Return a quantity as text, i epochs before the end; empty if it was not measured."""
         values = self.history[name]
         return format(values[i], spec) if len(values) >= -i else ""
 
     @property
     def _bits(self) -> str:
-        """The bits per character to show: those of the validation text if there are any."""
+        """The bits per character to show: those of the validation text, if there is one."""
         return "val_bits_per_char" if "val_bits_per_char" in self.history else "bits_per_char"
 
     def to_config(self) -> dict[str, Any]:
@@ -141,7 +140,7 @@ class History:
         return ax
 
     def _best(self) -> str:
-        """Return which epoch had the lowest validation loss, in words; empty without any."""
+        """Return in words which epoch had the lowest validation loss; empty without validation."""
         values = self.history.get("val_loss", [])
         epochs = self.epoch[len(self) - len(values) :]
         finite = [(v, e + 1) for v, e in zip(values, epochs, strict=True) if math.isfinite(v)]
@@ -152,7 +151,7 @@ class History:
 
 
 def html_table(caption: str, header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as HTML, everything in it escaped.
+    """Return a table as HTML, with all its text escaped.
 
     >>> html_table("n < 2", ["n"], [[1]])
     '<table><caption>n &lt; 2</caption><tr><th>n</th></tr><tr><td>1</td></tr></table>'

@@ -319,7 +319,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, counted):
     with pytest.raises(FileNotFoundError, match="There is no folder to save in"):
         ModelCheckpoint(tmp_path / "nowhere" / "model").on_train_begin()
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="no textrnn model"):
+    with pytest.raises(FileExistsError, match="not a textrnn model"):
         ModelCheckpoint(tmp_path / "notes.txt").on_train_begin()
     callback = ModelCheckpoint(tmp_path / "{epoch}" / "model")  # folders that nobody made
     with pytest.warns(

@@ -147,10 +147,10 @@ def test_the_mode_is_put_back_after_an_error(ids, vocab):
 @pytest.mark.parametrize(
     ("ids", "match"),
     [
-        ([[0, 1], [1, 0]], r"one dimension, \(N,\).*Received: int64 of shape \(2, 2\)"),
-        ([0.0, 1.0, 2.0], r"integers in one dimension.*Received: float64 of shape \(3,\)"),
-        ("abc", r"integers in one dimension.*Received: <U3 of shape \(\)"),
-        ([True, False], r"integers in one dimension.*Received: bool of shape \(2,\)"),
+        ([[0, 1], [1, 0]], r"integers of shape \(N,\).*Received: int64 of shape \(2, 2\)"),
+        ([0.0, 1.0, 2.0], r"integers of shape \(N,\).*Received: float64 of shape \(3,\)"),
+        ("abc", r"integers of shape \(N,\).*Received: <U3 of shape \(\)"),
+        ([True, False], r"integers of shape \(N,\).*Received: bool of shape \(2,\)"),
         ([0, 1, 5, 2], r"in \[0, 5\): encode the text.*Received: 5"),
         ([0, -1, 4], r"in \[0, 5\).*Received: -1"),
         (np.array([0, 7, 2], dtype=np.uint64), r"in \[0, 5\).*Received: 7"),

@@ -93,7 +93,7 @@ def test_36_a_large_file_of_another_kind(path, load):
     ids=str,
 )
 def test_37_offsets_that_cannot_be(path, rnn, load, span):
-    """Tensors that overlap, leave a hole, or lie before, behind or nowhere are refused."""
+    """Tensors that overlap, leave a gap, or lie before, behind or nowhere are refused."""
     first = next(iter(rnn.tensors))
     for offsets in ({first: span}, {"head.bias": span}):
         path.write_bytes(fuzz.pack(json.dumps(rnn.header), rnn.tensors, offsets))
@@ -110,11 +110,11 @@ def test_37_a_key_that_stands_there_twice(path, rnn, load):
         value = "{}, " if key.endswith("{") else '"1", '
         text = (head[:at] + key.rstrip("{") + value + head[at:]).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + rnn.data[rnn.head_end :])
-        with pytest.raises(CorruptModelError, match="a key stands there twice"):
+        with pytest.raises(CorruptModelError, match="a key appears twice"):
             load(path)
     text = json.dumps(rnn.header)
     path.write_bytes(fuzz.pack(text[:-1] + ', "kind": "rnn"}', rnn.tensors))
-    with pytest.raises(CorruptModelError, match="a key stands there twice"):
+    with pytest.raises(CorruptModelError, match="a key appears twice"):
         load(path)
 
 

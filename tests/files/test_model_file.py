@@ -243,7 +243,7 @@ ENTRY = '{"dtype":"U8","shape":[2],"data_offsets":[0,2]}'
 def test_a_key_that_stands_there_twice(path, data):
     """Two readers might read two things, so none is read."""
     path.write_bytes(data)
-    with pytest.raises(CorruptModelError, match=r"not valid JSON .*a key stands there twice"):
+    with pytest.raises(CorruptModelError, match=r"not valid JSON .*a key appears twice"):
         load(path)
 
 

@@ -31,7 +31,7 @@ def test_a_file_that_is_no_model_is_never_replaced(path, data):
     """Neither is it found good before a training, nor does a save touch it."""
     path.write_bytes(data)
     message = (
-        rf"no textrnn model; move it away or choose another name: {re.escape(repr(str(path)))}"
+        rf"not a textrnn model; move it away or choose another name: {re.escape(repr(str(path)))}"
     )
     with pytest.raises(FileExistsError, match=message):
         check_output(path)
@@ -48,7 +48,7 @@ def test_a_model_may_be_replaced(path, keep):
     assert b"textrnn_format" in data[:350]
     path.write_bytes(data[:keep])
     if keep == 200:  # where nothing says any more what it was
-        with pytest.raises(FileExistsError, match="no textrnn model"):
+        with pytest.raises(FileExistsError, match="not a textrnn model"):
             check_output(path)
         return
     check_output(path)
@@ -62,11 +62,11 @@ def test_a_backup_and_a_model_do_not_replace_each_other(tmp_path):
     for kind, header in headers.items():
         model_file.save(tmp_path / kind, header, {})
         model_file.save(tmp_path / kind, header, {})
-    with pytest.raises(FileExistsError, match="no textrnn model"):
+    with pytest.raises(FileExistsError, match="not a textrnn model"):
         model_file.save(tmp_path / "backup", headers["model"], {})
-    with pytest.raises(FileExistsError, match="no textrnn model"):
+    with pytest.raises(FileExistsError, match="not a textrnn model"):
         check_output(tmp_path / "backup")
-    with pytest.raises(FileExistsError, match="no textrnn backup"):
+    with pytest.raises(FileExistsError, match="not a textrnn backup"):
         model_file.save(tmp_path / "model", headers["backup"], {})
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_file_is_never_replaced(path, make):
     before = path.lstat()
     for act in (check_output, check_folder, lambda path: model_file.save(path, {}, {})):
         with pytest.raises(
-            OSError, match=r"no file; choose another|a folder; name a file"
+            OSError, match=r"not a file; choose another|a folder; name a file"
         ) as caught:
             act(path)
         assert caught.value.filename == str(path)
@@ -104,7 +104,7 @@ def test_the_output_is_not_an_input(path):
     link = path.with_name("link")
     link.symlink_to(path)
     for output, source in ((path, path), (link, path), (path, str(link))):
-        with pytest.raises(FileExistsError, match="saved over what it is trained from"):
+        with pytest.raises(FileExistsError, match="overwrite a file that it is trained from"):
             check_output(output, "another", source)
     check_output(path, "another")
 

@@ -1,1 +1,1 @@
-"""The model file, atomic replacement, and trees of state."""
+"""The model file, atomic replacement and trees of state."""

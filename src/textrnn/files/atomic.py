@@ -1,7 +1,7 @@
-"""A file that takes the place of another, completely or not at all. It knows no format.
+"""Atomic replacement of a file. It knows no format.
 
-It is written to a temporary file beside the target, flushed to the disk, and put in place by one
-rename: whatever happens, the target is the old file or the new one.
+The new content is written to a temporary file beside the target, flushed to disk, and put in place
+by one rename. Whatever happens, the target is the old file or the new one.
 """
 
 import contextlib
@@ -17,31 +17,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 _HOUR, _DAY = 3600, 86_400  # seconds
-_TEMPORARY = re.compile(r"\.textrnn\.([0-9]+)\.[0-9a-f]{8}\.tmp")  # its process, and chance
+_TEMPORARY = re.compile(r"\.textrnn\.([0-9]+)\.[0-9a-f]{8}\.tmp")  # process id, random digits
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``path`` once it is complete and on the disk.
+    """Open a file that replaces ``path`` once it is complete and on disk.
 
     Args:
-        path: one that exists is replaced, its mode kept, a symbolic link followed.
+        path: the target. An existing file keeps its mode; a symbolic link is followed.
 
     Raises:
-        OSError: with ``path``, whichever file it was about; what was there is still there. A
-            folder, a device and a pipe are never replaced.
+        OSError: it cannot be written, and is as it was before. The error names ``path``, never the
+            temporary file. Folders, devices and pipes are never replaced.
     """
     target = Path(os.path.realpath(path))
     _check_regular(path, target)
     _clean(target.parent)
     temporary = _temporary(target)
     try:
-        # It has the old file's mode from the start, so that what is private is so meanwhile.
+        # It has the old file's mode from the start, so a private file is private all the time.
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         opener = functools.partial(os.open, mode=0o666 if mode is None else mode)
         with open(temporary, "xb", opener=opener) as file:
             if mode is not None:
-                temporary.chmod(mode)  # the umask may have taken some of it
+                temporary.chmod(mode)  # the umask may have cleared bits of it
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -61,7 +61,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def start_flush(file: BinaryIO) -> None:
-    """Ask the system to begin what fsync will wait for; if it cannot be asked, fsync does all."""
+    """Ask the system to start writing, so that fsync has less to wait for."""
     file.flush()
     if hasattr(os, "posix_fadvise"):
         with contextlib.suppress(OSError):
@@ -69,14 +69,14 @@ def start_flush(file: BinaryIO) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Find out before a training, not after it, that no file can be saved there.
+    """Raise an error before training, not after it, if no file can be saved at ``path``.
 
-    An empty file is created in the folder and removed again: nothing else shows what is allowed.
+    An empty file is created in the folder and removed again: permissions alone do not tell.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        FileExistsError: there is a device or a pipe.
-        OSError: there is a folder, the name is too long, or no file can be created there.
+        FileExistsError: ``path`` is a device or a pipe.
+        OSError: ``path`` is a folder, its name is too long, or no file can be created there.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
@@ -92,7 +92,7 @@ def check_folder(path: str | Path) -> None:
 
 
 def _check_regular(path: str | Path, target: Path) -> None:
-    """Raise an error if there is something else than a file, or the name is too long."""
+    """Raise an error if ``target`` exists and is not a file, or if its name is too long."""
     try:
         mode = target.lstat().st_mode
     except OSError as error:
@@ -104,15 +104,15 @@ def _check_regular(path: str | Path, target: Path) -> None:
         message = "This is a folder; name a file in it"
         raise IsADirectoryError(errno.EISDIR, message, str(path))
     if not stat.S_ISREG(mode):
-        message = "This is a device, a pipe or a loop of links, and no file; choose another name"
+        message = "This is a device, a pipe or a loop of links, not a file; choose another name"
         raise FileExistsError(errno.EEXIST, message, str(path))
 
 
 def _clean(folder: Path) -> None:
-    """Remove temporary files that processes which are no more have left behind.
+    """Remove temporary files left by processes that have exited.
 
-    A process that cannot be seen from here may still be writing (in another container, on
-    another machine): a file is given an hour before its process is believed to be gone.
+    A writer in another container or on another machine cannot be seen from here, so a file is
+    kept for an hour before its process is presumed gone.
     """
     for temporary in folder.glob(".textrnn.*.tmp"):
         if match := _TEMPORARY.fullmatch(temporary.name):
@@ -123,17 +123,17 @@ def _clean(folder: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    """Return the name of a file beside ``target`` that nobody else uses."""
+    """Return an unused name for a temporary file beside ``target``."""
     return target.with_name(f".textrnn.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
 def _runs(pid: str) -> bool:
-    if os.name != "posix":  # there, asking would end the process
+    if os.name != "posix":  # elsewhere, os.kill ends the process
         return True
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, OverflowError):  # no process has so large a number
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it is another user's
         return True
     return True

@@ -1,13 +1,13 @@
-"""(header, tensors) to one file and back. It knows the format, and no class.
+"""(header, tensors) to one file and back. It knows the format, but no class.
 
 The file is a safetensors file (https://github.com/huggingface/safetensors#format), so any
 safetensors reader shows its tensors. Three entries of its metadata are ours:
 
     textrnn_format   the version of this format, "1"
-    header           JSON: what the facade wants to remember
+    header           JSON: what the caller wants to remember
     digests          JSON: the sha256 of the header and of every tensor
 
-Nothing in it is code, and reading it executes none.
+A file holds no code, and reading it executes none.
 """
 
 import errno
@@ -41,14 +41,15 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
     """Write a header and tensors to one file, completely or not at all.
 
     Args:
-        path: the file; a model that exists is replaced, its mode kept, a symbolic link followed.
+        path: the file. An existing model is replaced and keeps its mode; a symbolic link is
+            followed.
         header: anything JSON can hold. Finite numbers only.
-        tensors: name to array, of integers or of 32 or 64 bit floats.
+        tensors: name to array, of integers or of 32-bit or 64-bit floats.
 
     Raises:
-        FileExistsError: there is something that is no textrnn model.
-        OSError: the file cannot be written; what was at ``path`` is still there.
-        TypeError: an array is of another type.
+        FileExistsError: ``path`` is something other than a textrnn model.
+        OSError: the file cannot be written; ``path`` is as it was before.
+        TypeError: an array has another dtype.
         ValueError: the header holds something that JSON cannot.
     """
     check_replaceable(path, backup="backup" in header)
@@ -65,7 +66,7 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         file.seek(room)
         for name, array in arrays.items():
             file.write(_bytes_of(array))
-            start_flush(file)  # the disk takes it while its checksum is computed
+            start_flush(file)  # the disk writes while the checksum is computed
             digests[name] = _digest(array)
         file.seek(0)
         file.write(_head(text, arrays, digests))
@@ -75,11 +76,11 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read a file that ``save`` wrote, and check that it is whole.
 
     Returns:
-        The header, and name to array (writable, in memory of its own).
+        The header, and a dict from name to array (writable, in its own memory).
 
     Raises:
-        UnsupportedFormatError: this is no textrnn file, or a newer textrnn wrote it.
-        CorruptModelError: it is damaged: cut short, changed, or contradicting itself.
+        UnsupportedFormatError: it is not a textrnn file, or a newer textrnn wrote it.
+        CorruptModelError: it is damaged: cut short, changed or contradicting itself.
         OSError: it cannot be read.
     """
     with Path(path).open("rb") as file:
@@ -88,14 +89,14 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def check_replaceable(path: str | Path, *, backup: bool = False) -> None:
-    """Raise ``FileExistsError`` if there is a file that is neither empty nor a textrnn model.
+    """Raise ``FileExistsError`` if ``path`` is a file that is neither empty nor a textrnn model.
 
-    A damaged model may be replaced; its header need only begin as one.
+    A damaged model may be replaced: only the beginning of the header is looked at.
 
     Args:
-        path: what is to be saved to.
-        backup: whether that is a backup of a training, which takes the place of another one and
-            of no model, as no model takes the place of a backup.
+        path: where something is to be saved.
+        backup: whether it is a backup of a training. A backup replaces only a backup, and a model
+            only a model.
     """
     path = Path(path)
     if not path.is_file() or not path.stat().st_size:
@@ -106,22 +107,22 @@ def check_replaceable(path: str | Path, *, backup: bool = False) -> None:
     ours = head[:1] == b"{" and b'"textrnn_format"' in head
     if not ours or (b'\\"backup\\": ' in head) != backup:
         kind = "backup" if backup else "model"
-        message = f"There is a file that is no textrnn {kind}; move it away or choose another name"
+        message = f"This file is not a textrnn {kind}; move it away or choose another name"
         raise FileExistsError(errno.EEXIST, message, str(path))
 
 
 class Reader:
-    """Reads a file that ``save`` wrote: the header at once, the tensors when they are asked for.
+    """Reads a file that ``save`` wrote: the header at once, the tensors on request.
 
-    So who knows what the header implies can compare before the tensors take any memory.
+    A caller can check the header before any tensor is allocated.
 
     Args:
-        file: opened for reading bytes, and open until the tensors are read.
-        path: what messages call it.
+        file: a file in binary mode, open until the tensors are read.
+        path: its name, for messages.
 
     Attributes:
-        header: what was saved.
-        layout: name to shape and dtype of each tensor.
+        header: as it was saved.
+        layout: the shape and dtype of each tensor, by name.
 
     Raises:
         UnsupportedFormatError, CorruptModelError, OSError: as ``load``.
@@ -158,10 +159,10 @@ class Reader:
 
 
 def _read_head(file: BufferedReader, path: Path) -> tuple[dict[str, Any], int]:
-    """Parse the safetensors header ourselves (its own reader takes duplicate keys).
+    """Return the safetensors header and the number of bytes that follow it.
 
-    Also say how many bytes follow it. A file of another kind is not read further than its
-    beginning, however large it is.
+    We parse it ourselves, because the reader of safetensors accepts duplicate keys. Of a file of
+    another kind only the beginning is read, however large it is.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -194,7 +195,8 @@ def _check_metadata(metadata: Any, path: Path) -> dict[str, str]:
         )
     if not all(isinstance(metadata.get(key), str) for key in ("header", "digests", *metadata)):
         raise CorruptModelError(
-            "The file's metadata has no 'header' or no 'digests', or something else than text. "
+            "The file's metadata has no 'header' or no 'digests', or holds something other than "
+            "text. "
             f"Received: {str(path)!r}"
         )
     return metadata
@@ -203,7 +205,7 @@ def _check_metadata(metadata: Any, path: Path) -> dict[str, str]:
 def _read_layout(head: Mapping[str, Any], room: int, path: Path) -> Layout:
     """Return shape and dtype of the tensors, in the order of their data.
 
-    The data must fill what follows the header to the last byte, with no hole and no overlap.
+    The data must fill the rest of the file to the last byte, without gaps or overlaps.
     """
     found = []
     try:
@@ -212,16 +214,16 @@ def _read_layout(head: Mapping[str, Any], room: int, path: Path) -> Layout:
             start, end = entry["data_offsets"]
             numbers = [start, end, *shape]
             if len(entry) != 3 or len(shape) > 8 or any(type(n) is not int for n in numbers):
-                raise ValueError(f"tensor {name!r:.60} is described in another way")
+                raise ValueError(f"tensor {name!r:.60} has an unexpected description")
             most = math.prod(n or 1 for n in shape) * dtype.itemsize  # NumPy's limit
             if min(numbers) < 0 or most >= 2**63:
                 raise ValueError(f"tensor {name!r:.60} has impossible numbers")
             if end - start != math.prod(shape) * dtype.itemsize:
-                raise ValueError(f"tensor {name!r:.60} has another size than its shape")
+                raise ValueError(f"tensor {name!r:.60} has a size that does not match its shape")
             found.append((start, end, name, tuple(shape), dtype))
         found.sort()
         if [0, *(end for _, end, *_ in found)] != [*(start for start, *_ in found), room]:
-            raise ValueError("their data overlap, leave a hole or do not end where the file does")
+            raise ValueError("their data overlap, leave a gap or do not end where the file does")
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptModelError(
             f"The file's tensors cannot be read ({error}); it is damaged. Received: {str(path)!r}"
@@ -230,11 +232,11 @@ def _read_layout(head: Mapping[str, Any], room: int, path: Path) -> Layout:
 
 
 def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
-    """Read JSON strictly: no duplicate keys, no NaN, no bottomless nesting."""
+    """Return parsed JSON; duplicate keys, NaN and very deep nesting are errors."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
-            raise ValueError("a key stands there twice")
+            raise ValueError("a key appears twice")
         return dict(pairs)
 
     def refuse(constant: str) -> None:
@@ -269,7 +271,7 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
 
 
 def _head(header: str, arrays: Tensors, digests: Mapping[str, str]) -> bytes:
-    """Return what stands before the tensors; its length depends on no digest."""
+    """Return the bytes before the tensors; their number does not depend on the digests."""
     metadata = {
         "textrnn_format": str(FORMAT),
         "header": header,
@@ -290,7 +292,7 @@ def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
     array = np.asarray(array)
     if array.dtype.newbyteorder("=") not in map(np.dtype, _DTYPES.values()):
         known = ", ".join(np.dtype(dtype).name for dtype in _DTYPES.values())
-        raise TypeError(f"The array {name!r} must be of type {known}. Received: {array.dtype}")
+        raise TypeError(f"The array {name!r} must have the dtype {known}. Received: {array.dtype}")
     return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
 
 

@@ -1,4 +1,4 @@
-"""A tree of numbers and tensors, split into JSON and arrays for a file, and put together again."""
+"""A tree of numbers and tensors, split into JSON and arrays for a file, and rebuilt from them."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from textrnn.errors import CorruptModelError
 
-# What NumPy or our files do not know is written as whole numbers of the same size.
+# Dtypes that NumPy or our files do not know are written as integers of the same size.
 _AS_INT = {"bfloat16": "int16", "float16": "int16", "bool": "uint8"}
 
 
 def flatten_state(tree: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
-    """Take a tree apart: what JSON can hold, and the tensors by number.
+    """Split a tree into what JSON can hold and its tensors, by number.
 
     Args:
         tree: None, bools, numbers, strings and tensors, in dicts (by strings), lists and tuples.
 
     Raises:
-        TypeError: it holds something else.
+        TypeError: the tree holds something else.
 
     >>> import torch
     >>> plain, arrays = flatten_state({"h": (torch.ones(2), None), "best": math.inf})
@@ -34,7 +34,7 @@ def flatten_state(tree: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
 
 
 def _flatten(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    import torch  # only trainings are flattened; whoever merely reads a model does without
+    import torch  # only a backup of a training needs it, not a model
 
     if isinstance(tree, torch.Tensor):
         name, dtype = str(len(arrays)), str(tree.dtype).removeprefix("torch.")
@@ -61,7 +61,7 @@ def _flatten(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def unflatten_state(plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Put a tree together from what ``flatten_state`` gave; its tensors are on the CPU.
+    """Return the tree that ``flatten_state`` split, with its tensors on the CPU.
 
     Raises:
         CorruptModelError: a tensor is missing.
