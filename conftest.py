@@ -62,3 +62,10 @@ _pages = Sybil(
     teardown=_undo,
 )
 pytest_collect_file = (_docstrings + _pages).pytest()
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the blocks of pages as slow: many train a model, and each needs the ones before it."""
+    for item in items:
+        if item.path.suffix == ".md":
+            item.add_marker(pytest.mark.slow)

@@ -52,6 +52,7 @@ def fit(text, epochs=3, **settings):
     return gen.fit(text, epochs=epochs, **{**FIT, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verbose", ["auto", 0, 1, 2])
 def test_progress(text, monkeypatch, capsys, broken, verbose):
     """All epochs are trained, and nothing is written elsewhere instead."""
@@ -60,6 +61,7 @@ def test_progress(text, monkeypatch, capsys, broken, verbose):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_samples(text, monkeypatch, broken):
     """There is one warning if there was a stream to write to."""
     with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:

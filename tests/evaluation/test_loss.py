@@ -59,6 +59,7 @@ def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model, ids):
     assert {name: result[name] for name in expected} == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seq_len", [1, 7, 64, 1000, 10**6])
 def test_the_loss_does_not_depend_on_seq_len(model, ids, seq_len):
     """However many tokens are read at a time, the loss is that of one pass."""
@@ -88,6 +89,7 @@ def test_every_token_is_scored_in_its_place(length):
     assert evaluate(model, ids)["loss"] == pytest.approx(expected[ids[1:]].mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [4096, 4097, 10_000, 135_000])
 @pytest.mark.parametrize("seq_len", [None, 300])
 def test_reading_in_parts_is_exact_for_ngrams(length, seq_len):
@@ -108,6 +110,7 @@ def test_a_part_is_read_for_256_tokens_before_it_counts(length):
     np.testing.assert_allclose(surprisals(Echo(5), ids), one_pass(Echo(5), ids), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [RNNModel, GRUModel, LSTMModel])
 def test_reading_in_parts_is_close_for_recurrent_models(cls):
     """After a little training the loss of a long text is that of one pass, to 1e-4 nats."""

@@ -43,6 +43,7 @@ def impatient():
     sys.setswitchinterval(interval)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["Sampler", "TextGenerator", "a model of one's own"])
 def test_72_threads_write_what_one_would_write(gen, tmp_path, impatient, what):
     """Eight threads, fifty rounds, all at once: the texts of the serial run."""
@@ -91,6 +92,7 @@ def during_fit(gen, action):
     return raised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [
@@ -154,6 +156,7 @@ sys.stdout.write(datasets._fetch("small.txt", *sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_78_two_processes_download_one_data_set(tmp_path):
     """While one has half of it another begins; both get the text whole, and one file is left."""
     half_sent, both_wait = threading.Event(), threading.Barrier(2, timeout=60)
@@ -232,6 +235,7 @@ def two_processes(folder, what):
     return [worker.returncode for worker in workers], outputs
 
 
+@pytest.mark.slow
 def test_79_a_process_that_dies(tmp_path):
     """The others end with an error, too, instead of waiting for ever."""
     statuses, _ = two_processes(tmp_path, "dies")
@@ -239,6 +243,7 @@ def test_79_a_process_that_dies(tmp_path):
     assert statuses[0] not in (0, None)
 
 
+@pytest.mark.slow
 def test_80_a_signal_to_one_of_several_processes(tmp_path):
     """All of them end after the same batch, in order, with the same weights."""
     statuses, outputs = two_processes(tmp_path, "is told")

@@ -189,6 +189,7 @@ def test_63_a_private_model_is_private_while_it_is_written(tmp_path, monkeypatch
     assert modes == ["0o600"]
 
 
+@pytest.mark.slow
 def test_64_a_clock_that_jumps(whole, tmp_path, monkeypatch):
     """Neither the course of training nor the files depend on the time of day."""
     times = iter(range(10**9, 0, -100_000))

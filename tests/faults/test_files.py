@@ -178,6 +178,7 @@ for _ in range(100):
 posix = pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be replaced here")
 
 
+@pytest.mark.slow
 @posix
 def test_75_two_processes_save_one_file(path):
     """Whoever reads meanwhile finds one model or the other, whole; nothing else is left."""

@@ -53,6 +53,7 @@ def test_38_a_shape_that_asks_for_much(path, rnn, load, shape):
         load(path)
 
 
+@pytest.mark.slow
 def test_38_tables_that_would_be_much_larger_than_the_model(path, load):
     """Symbols with vectors of one number, seen through a wide window: no table of all pairs."""
     vocab = Vocab(map(chr, range(3000)))

@@ -190,6 +190,7 @@ def meddle(gen):
     gen.summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
 def test_71_looking_does_not_change_the_course(hook):
     """Bit-equal weights with and without sampling, evaluation and lr_find in between."""

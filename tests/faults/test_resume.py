@@ -30,6 +30,7 @@ KILLS = Path(__file__).parents[1] / "fuzz" / "kills.py"
 # 50: killed in the middle of training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "numbers"),
     [
@@ -57,6 +58,7 @@ def test_50_killed_and_resumed(whole, tmp_path, hook, numbers, save_freq):
     assert list(tmp_path.iterdir()) == []  # it came to its end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rnn", "gru", "window_mlp"])
 def test_50_other_models_resume_too(tmp_path, kind):
     """Whatever their state is made of."""
@@ -69,6 +71,7 @@ def test_50_other_models_resume_too(tmp_path, kind):
     assert_whole((expected.model.state_dict(), measured(history)), gen, resumed)
 
 
+@pytest.mark.slow
 def test_50_a_csv_file_has_no_line_twice(tmp_path):
     """What was written after the backup is written again, not added."""
     log, once = tmp_path / "log.csv", tmp_path / "once.csv"
@@ -83,6 +86,7 @@ def test_50_a_csv_file_has_no_line_twice(tmp_path):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_50_it_says_that_it_goes_on(tmp_path, capsys):
     """Whoever starts the script again sees that nothing was lost."""
     backup = BackupAndRestore(tmp_path / "b", 1)
@@ -93,28 +97,7 @@ def test_50_it_says_that_it_goes_on(tmp_path, capsys):
     assert "; resumes from a backup\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("save_freq", ["epoch", 7, timedelta(days=1)])
-def test_50_a_backup_that_stays_is_of_the_end(whole, tmp_path, save_freq):
-    """With ``delete_checkpoint=False`` nothing is trained again, whatever happens to the model."""
-    backup = BackupAndRestore(tmp_path / "b", save_freq, delete_checkpoint=False)
-    run(backup)
-    epochs = []
-    note = LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
-    assert_whole(whole, *run(backup, note))
-    assert epochs == []
-    backup.delete()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("save_freq", ["epoch", 1])
-def test_50_a_model_that_counts_needs_no_backup(tmp_path, save_freq):
-    """It is trained at once, and asking for a backup does no harm."""
-    gen = TextGenerator("ngram", order=2)
-    backup = BackupAndRestore(tmp_path / "b", save_freq, delete_checkpoint=False)
-    assert gen.fit(TEXT, callbacks=[backup], verbose=0).epoch == [0]
-    assert list(tmp_path.iterdir()) == []
-
-
+@pytest.mark.slow
 def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch):
     """The machine is not measured again, and the schedule goes on where it was."""
     speeds = iter([30_000.0])
@@ -132,6 +115,7 @@ def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch
     assert seen[0] > 0.1
 
 
+@pytest.mark.slow
 def test_50_and_51_killed_by_the_system(tmp_path):
     """SIGKILL at random moments: files load, trainings end bit-equal (more of it by hand)."""
     command = [sys.executable, str(KILLS), "--saves", "3", "--trainings", "1"]

@@ -164,6 +164,7 @@ LOGITS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.sampled
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     st.lists(LOGITS, min_size=2, max_size=8),

@@ -36,6 +36,7 @@ def raise_at(number, signum):
     return LambdaCallback(on_train_batch_end=count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "name"), [(signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate")]
 )
@@ -107,6 +108,7 @@ def test_56_ctrl_c_in_generate():
     assert gen.generate("", 50, seed=1) == expected
 
 
+@pytest.mark.slow
 def test_57_the_command_line_saves_and_says_so(tmp_path):
     """``textrnn train`` ends with the status that shells expect, its model saved."""
     (tmp_path / "text").write_text(TEXT)

@@ -166,6 +166,7 @@ def test_09_two_surrogates_side_by_side(tmp_path):
         assert loaded.vocab.itos == ["\ud83d", "\ude00", "\U0001f600"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_10_a_terminal_that_cannot_show_a_text(tmp_path, encoding):
     """What standard output cannot encode is written as escapes, lone surrogates as well."""
@@ -185,6 +186,7 @@ def test_10_a_terminal_that_cannot_show_a_text(tmp_path, encoding):
 ODD = "\0\x01\x1b\x7f\x85\u2028\u2029\ufeff\ufffe\uffff\ud800\udfff\r\n\te\u0301é\u200d\U0010ffff"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.text(st.characters() | st.sampled_from(ODD), min_size=2, max_size=40))
 @pytest.mark.parametrize("level", ["char", "word"])
@@ -291,6 +293,7 @@ def test_16_a_large_file(tmp_path):
     assert peak < 2 * n + 2**25
 
 
+@pytest.mark.slow
 def test_17_more_symbols_than_two_bytes_hold(tmp_path):
     """The ids become wider; such a text is encoded, learnt, saved, loaded and written."""
     text = "".join(map(chr, range(0x10000, 0x10000 + 70_000)))

@@ -190,6 +190,7 @@ def test_cut_short_at_every_byte(saved):
     assert {type(error) for error in errors[:10]} == {UnsupportedFormatError}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bit", range(8))
 def test_a_flipped_bit_is_found(saved, bit):
     """Any bit of length, header or data that flips is an error: nothing changes in silence."""

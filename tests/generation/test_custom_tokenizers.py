@@ -33,6 +33,7 @@ def sampler(tokenizer):
     return counting(tokenizer, 12)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [None, "\n", ["at;", "é,"], "no such text"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_pieces_of_a_stream_are_the_text(sampler, stops, seed):

@@ -34,6 +34,7 @@ json.dump({"torch": "torch" in sys.modules, "texts": texts}, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_generates_without_torch(model, vocab, tmp_path):
     """In a fresh process torch is not imported, and the text is ``TextGenerator.generate``'s."""
     path = tmp_path / "model.safetensors"

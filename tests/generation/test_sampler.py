@@ -74,6 +74,7 @@ ARGUMENTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(ARGUMENTS)
 def test_a_stream_s_pieces_are_the_text(numbers, arguments):
@@ -249,6 +250,7 @@ def cut(text, stops):
     return text
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(st.text("eno\nt r", min_size=1, max_size=6), min_size=1, max_size=4),
@@ -262,6 +264,7 @@ def test_stop_strings_cut_the_text_off(numbers, stops, prompt, seed):
     assert found == cut(free, stops)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(0, 39), st.integers(1, 12)), min_size=1, max_size=4),

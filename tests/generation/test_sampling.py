@@ -234,6 +234,7 @@ def test_one_token_is_left_where_all_are_ruled_out(logits, suppressed, settings)
 # -- the choice ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_frequencies_are_the_probabilities():
     """20,000 choices fall as often on each token as its probability says (chi-square)."""
     sampling, rng = SamplingParams(temperature=1.3, top_p=0.95), np.random.default_rng(0)

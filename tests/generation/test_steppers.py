@@ -110,6 +110,7 @@ def test_a_product_for_all_is_nearly_that_of_each(made, tokens):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("hidden_size", [96, 256, 512])
 def test_wide_streams_do_not_disturb_each_other(kind, hidden_size, tokens):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.generator.helpers import FIT, Bigram, make, weights
+from tests.generator.helpers import FIT, Bigram, make, trained, weights
 from textrnn import TextGenerator
 from textrnn.callbacks import Callback
 from textrnn.errors import (
@@ -149,11 +149,9 @@ BAD_ARGUMENTS = [
 
 
 @pytest.fixture(params=["new", "fitted"])
-def gen_and_state(request, text):
+def gen_and_state(request):
     """A generator, new or fitted, and a function that gives all it knows."""
-    gen = make()
-    if request.param == "fitted":
-        gen.fit(text, **FIT)
+    gen = trained() if request.param == "fitted" else make()
 
     def state():
         bits = gen.model and {name: w.numpy().tobytes() for name, w in weights(gen).items()}

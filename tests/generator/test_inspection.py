@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.generator.helpers import FIT, make
+from tests.generator.helpers import FIT, make, trained
 from textrnn.models.registry import MODELS
 
 # Looking at the model
@@ -26,10 +26,9 @@ def test_score_is_evaluate_token_by_token(family, text, level):
 
 
 @pytest.mark.parametrize("family", list(MODELS))
-def test_summary_adds_up(family, text):
+def test_summary_adds_up(family):
     """The table's parameter counts are the tensors' sizes, and its total is their sum."""
-    gen = make(family)
-    gen.fit(text, **FIT)
+    gen = trained(family)
     first, name, *rows, total = str(gen.summary()).splitlines()
     groups = gen.layer_groups
     numbers = [int(row.split()[-1].replace(",", "")) for row in rows]

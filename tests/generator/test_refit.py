@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.generator.helpers import FIT, NEURAL, make, same, weights
+from tests.generator.helpers import FIT, NEURAL, make, same, trained, weights
 from textrnn import TextGenerator, Vocab, load_sampler
 from textrnn.errors import (
     UnknownTokenError,
@@ -18,8 +18,8 @@ from textrnn.models.registry import MODELS
 @pytest.mark.parametrize("family", NEURAL)
 def test_a_second_fit_goes_on(family, text):
     """It begins with the weights that are there, and keeps the vocabulary."""
-    gen = make(family)
-    first = gen.fit(text, **FIT)
+    gen = trained(family)
+    first = gen.history
     vocab = gen.vocab
     second = gen.fit(text, **{**FIT, "epochs": 4}, initial_epoch=2)
     assert gen.vocab is vocab
@@ -53,8 +53,7 @@ def test_a_second_fit_learns_new_symbols(fitted, text):
 @pytest.mark.parametrize("family", MODELS)
 def test_growing_forgets_nothing(family, text):
     """With a rate of almost nothing the old text is predicted as before, with a share less."""
-    gen = make(family)
-    gen.fit(text, **FIT)
+    gen = trained(family)
     before = gen.evaluate(text)["loss"]
     gen.compile(learning_rate=1e-9, schedule="constant")
     gen.fit("ONE TWO\nThree", epochs=1, validation_split=0, verbose=0, batch_size=1, seq_len=4)
@@ -68,8 +67,7 @@ def test_growing_forgets_nothing(family, text):
 @pytest.mark.parametrize("family", MODELS)
 def test_a_loaded_model_learns_new_symbols(tmp_path, family, text):
     """``load``, then ``fit`` on a text with another alphabet; saved and loaded once more."""
-    gen = make(family)
-    gen.fit(text, **FIT)
+    gen = trained(family)
     gen.save(tmp_path / "model")
     loaded = TextGenerator.load(tmp_path / "model", device="cpu")
     loaded.fit(text + "один два три\n" * 30, **FIT)

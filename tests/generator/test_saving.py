@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.generator.helpers import FIT, SEED, make, same, weights
+from tests.generator.helpers import SEED, same, trained, weights
 from textrnn import TextGenerator, load_sampler
-from textrnn.datasets import load_human_numbers
 from textrnn.errors import (
     CorruptModelError,
     FileFormatError,
@@ -29,11 +28,10 @@ from textrnn.models.registry import MODELS
 def elsewhere(tmp_path_factory):
     """Each family, saved here; what another process reads, writes and measures with the file."""
     folder = tmp_path_factory.mktemp("models")
-    text = load_human_numbers(1, 110)
     here = {}
     for family in MODELS:
-        gen = make(family)
-        history = gen.fit(text, **FIT).history
+        gen = trained(family)
+        history = gen.history.history
         gen.save(folder / family)
         here[family] = {
             "text": gen.generate("one", 40, **SEED),
@@ -62,12 +60,14 @@ print(json.dumps(there))
     return here, json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_text(family, elsewhere):
     """A saved model gives the same text for the same seed in another process."""
     here, there = elsewhere
     assert there[family]["text"] == here[family]["text"]
 
 
+@pytest.mark.slow
 def test_another_process_measures_the_same_loss(family, elsewhere):
     """A saved model's loss in another process is the val_loss that ``fit`` reported."""
     here, there = elsewhere
@@ -75,10 +75,9 @@ def test_another_process_measures_the_same_loss(family, elsewhere):
     assert there[family]["history"] == here[family]["history"]
 
 
-def test_load_gives_the_same_generator(tmp_path, family, text):
+def test_load_gives_the_same_generator(tmp_path, family):
     """Weights are bit-equal after ``load``, on the device asked for, and so is all else."""
-    gen = make(family)
-    gen.fit(text, **FIT)
+    gen = trained(family)
     gen.save(tmp_path / "model")
     loaded = TextGenerator.load(tmp_path / "model", device="cpu")
     assert same(weights(loaded), weights(gen))
@@ -92,10 +91,9 @@ def test_load_gives_the_same_generator(tmp_path, family, text):
     assert loaded.history.params == gen.history.params != {}
 
 
-def test_a_sampler_writes_the_same_text(tmp_path, family, text):
+def test_a_sampler_writes_the_same_text(tmp_path, family):
     """``load_sampler`` writes what the generator writes, without torch."""
-    gen = make(family)
-    gen.fit(text, **FIT)
+    gen = trained(family)
     gen.save(tmp_path / "model")
     sampler = load_sampler(tmp_path / "model")
     assert sampler.generate("one", 40, **SEED) == gen.generate("one", 40, **SEED)

@@ -119,6 +119,7 @@ def test_a_config_that_the_tensors_contradict_is_refused(kind, change):
         from_arrays(type(model), model.config | change, state_arrays(model))
 
 
+@pytest.mark.slow
 def test_loading_imports_no_more_than_torch():
     """Some of torch imports hundreds of modules when it is first used, which takes seconds."""
     golden = Path(__file__).parents[1] / "data" / "0.1.0-lstm.safetensors"

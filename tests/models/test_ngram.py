@@ -154,6 +154,7 @@ def test_an_order_that_was_not_counted_is_refused(order):
         NGramModel(3, order=4).truncated(order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])
 def test_a_large_vocabulary_does_not_overflow(dtype):
     """Order 6 over 70,000 symbols keeps apart the 40,000 contexts of a text."""

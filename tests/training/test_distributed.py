@@ -51,6 +51,7 @@ if world_size > 1:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
 def test_two_processes_train_as_one(tmp_path):
     """After two epochs the weights and losses of both are those of one process."""

@@ -47,6 +47,7 @@ def test_a_rate_that_is_suggested_learns(found, ids):
     assert losses[0] < losses[1] - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suggestion", ["valley", "steep", "minimum"])
 def test_suggestions_lie_between_learning_nothing_and_diverging(found, suggestion):
     """For this model and text between 1e-4 and 0.3."""
@@ -90,6 +91,7 @@ def test_whether_the_loss_fell(losses, fell):
     assert SuggestedLRs(RATES, losses).fell == fell
 
 
+@pytest.mark.slow
 def test_a_trained_model_has_no_fall(text):
     """What has been learnt well does not fall again, and a fresh model's loss does."""
     gen = TextGenerator("rnn", hidden_size=16, seed=0, device="cpu")

@@ -110,6 +110,7 @@ def test_a_model_class_of_ones_own_runs_in_float32(monkeypatch):
     assert TrainStep(Own(7), OptimizerConfig(precision="bfloat16")).precision == "bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", ["epochs=1", "minutes=0.01"])
 def test_numbers_too_small_to_matter_are_zero_in_pytorch_s_threads_too(length):
     """They begin where the model is built or the machine measured, and are told there."""

@@ -106,6 +106,7 @@ def each_batch(function):
 # What is learnt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_one_batch_can_be_learnt_by_heart(family):
     """Thirty random tokens are learnt to a loss below 0.05."""

@@ -39,7 +39,6 @@ class Resumable(Protocol):
 
     history: Any
     plan: Any
-    state: Any  # None if the model learns by counting alone
     stopped_by: str | None
     finished: bool
     world_size: int
