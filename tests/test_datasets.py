@@ -1,7 +1,11 @@
 """What a user hands over becomes one string, and nothing is lost or guessed on the way."""
 
+import bz2
 import functools
+import gzip
 import hashlib
+import lzma
+import re
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +19,6 @@ from textrnn import datasets
 from textrnn.datasets import fetch_tinyshakespeare, load_human_numbers, load_python_docs
 from textrnn.errors import DataError
 from textrnn.text.sources import read_text, split
-from textrnn.text.vocab import Vocab
 
 
 def write(folder, data, name="text.txt"):
@@ -62,31 +65,30 @@ def test_a_str_with_a_line_break_is_text(tmp_path, monkeypatch):
     ("data", "expected"),
     [
         (b"to be", "to be"),
-        (b"a\r\nb\rc\n", "a\r\nb\rc\n"),
+        (b"a\r\nb\rc\n", "a\nb\nc\n"),
         ("naïve 👩‍👩‍👧".encode(), "naïve 👩‍👩‍👧"),
-        (b"\x00\x0c\x1c", "\x00\x0c\x1c"),
+        (b"\x01\x0c\x1c", "\x01\x0c\x1c"),
         (b"\xef\xbb\xbfto be", "to be"),
         (b"a\xef\xbb\xbfb", "a\ufeffb"),
         (b"\xef\xbb\xbf\xef\xbb\xbfa", "\ufeffa"),
     ],
 )
 def test_a_path_is_a_utf8_file(tmp_path, data, expected):
-    """A file is decoded with nothing changed but a byte order mark at its start."""
+    """A file is decoded; nothing changes but line ends and a byte order mark at its start."""
     assert read_text(write(tmp_path, data)) == expected
 
 
 def test_path_and_str_agree(tmp_path):
-    """The same text has the same vocabulary from a file and from a string."""
-    text = "one\r\ntwo\n"
-    path = write(tmp_path, text.encode())
-    assert Vocab.from_text(read_text(path)) == Vocab.from_text(read_text(text))
+    """A file is the text that Python reads from it."""
+    path = write(tmp_path, b"one\r\ntwo\n")
+    assert read_text(path) == path.read_text(encoding="utf-8")
 
 
 def test_documents_are_joined_by_line_breaks(tmp_path):
     """Strings and paths in any iterable become one text."""
     path = write(tmp_path, b"\xef\xbb\xbfsecond\r\n")
     documents = ["first", path, "", "third"]
-    expected = "first\nsecond\r\n\n\nthird"
+    expected = "first\nsecond\n\n\nthird"
     assert read_text(documents) == expected
     assert read_text(tuple(documents)) == expected
     assert read_text(document for document in documents) == expected
@@ -133,27 +135,93 @@ def test_documents_are_str_or_path(document):
 def test_a_file_that_is_not_utf8_says_where(tmp_path, offset, mark):
     """The message has the bad byte and its offset in the file, mark included, and the cure."""
     path = write(tmp_path, mark + b"a" * offset + "é".encode("latin-1") + b"\nb")
-    where = f"byte 0xe9 at byte offset {len(mark) + offset}\\."
-    with pytest.raises(DataError, match=rf"{where} .*encoding='latin-1'.* Received: '.*text\.txt"):
+    where = f"byte 0xe9 at byte offset {len(mark) + offset}\\. That line would read in "
+    with pytest.raises(DataError, match=rf"{where}.*encoding='cp12.*Received: '.*text\.txt"):
         read_text(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_a_utf16_file_is_recognised(tmp_path, encoding):
-    """A file in UTF-16 (or its like) is refused by its byte order mark."""
-    with pytest.raises(DataError, match="looks like UTF-16; textrnn reads UTF-8"):
-        read_text(write(tmp_path, "to be".encode(encoding)))
-    big_endian = b"\xfe\xff" + "to be".encode("utf-16-be")
-    with pytest.raises(DataError, match="looks like UTF-16; textrnn reads UTF-8"):
-        read_text(["first", write(tmp_path, big_endian)])
+@pytest.mark.parametrize(
+    ("encoding", "bom", "said"),
+    [
+        ("utf-16-le", b"\xff\xfe", "is UTF-16; .*encoding='utf-16'"),
+        ("utf-16-be", b"\xfe\xff", "is UTF-16; .*encoding='utf-16'"),
+        ("utf-32-le", b"\xff\xfe\0\0", "is UTF-32; .*encoding='utf-32'"),
+        ("utf-32-be", b"\0\0\xfe\xff", "is UTF-32; .*encoding='utf-32'"),
+        ("utf-16-le", b"", "looks like UTF-16; .*encoding='utf-16-le'"),
+        ("utf-16-be", b"", "looks like UTF-16; .*encoding='utf-16-be'"),
+    ],
+)
+def test_wide_encodings_are_named(tmp_path, encoding, bom, said):
+    """With a byte order mark or without; what the message says helps."""
+    path = write(tmp_path, bom + "to be\r\n".encode(encoding))
+    with pytest.raises(DataError, match=said) as caught:
+        read_text(["first", path])
+    advised = re.search("encoding='(.*?)'", str(caught.value))[1]
+    assert read_text(path, encoding=advised) == "to be\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"%PDF-1.7 and so on", "is a PDF document, not a text"),
+        (b"PK\x03\x04rest", "is a zip archive, as .docx, .odt and .epub"),
+        (b"{\\rtf1 text}", "is an RTF document"),
+        (b"text with a \0 in it", "NUL byte at byte offset 12"),
+        (b"\x1f\x8b cut short", "compressed file is damaged"),
+    ],
+    ids=["pdf", "zip", "rtf", "nul", "gzip"],
+)
+def test_what_is_no_text_is_named(tmp_path, data, said):
+    """It is never trained on in silence."""
+    with pytest.raises(DataError, match=f"{said}.*Received: '.*text"):
+        read_text(write(tmp_path, data))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_files_are_read_through(tmp_path, compress):
+    """Whatever they are called."""
+    assert read_text(write(tmp_path, compress("naïve\r\n".encode()))) == "naïve\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [
+        ("cp1252", "“It\u2019s fine” \u2013 he said, café"),
+        ("cp1250", "Zażółć gęślą jaźń \u2013 tak"),
+        ("iso-8859-2", "jesteś jak zdrowie"),
+        ("cp1251", "Мой дядя самых честных правил"),
+        ("koi8-r", "Мой дядя самых честных правил"),
+        ("cp1253", "Καλημέρα κόσμε"),
+    ],
+)
+def test_other_encodings_are_shown_as_they_would_read(tmp_path, encoding, line):
+    """Among them is the right one, with the line as its author wrote it."""
+    path = write(tmp_path, f"plain\r\n{line}\r\nplain".encode(encoding))
+    with pytest.raises(DataError, match="would read in") as caught:
+        read_text(path)
+    assert f"{encoding}: {line!r}" in str(caught.value)
+    assert read_text(path, encoding=encoding) == f"plain\n{line}\nplain"
+
+
+def test_a_folder_is_its_text_files(tmp_path):
+    """Sorted, those below it too; hidden and binary files are left out."""
+    for name, data in {
+        "b.txt": b"second", "a.md": b"first", "c/d": b"third", ".hidden": b"x",
+        "picture.png": b"\x89PNG\r\n", "empty": b"", "z": b"a\0b",
+    }.items():  # fmt: skip
+        path = tmp_path / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    assert read_text(tmp_path / "folder") == "first\nsecond\nthird"
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="The folder has no text files"):
+        read_text(tmp_path / "nothing")
 
 
 def test_a_missing_file_stays_an_oserror(tmp_path):
     """A file that cannot be read raises what Python raises, with the path."""
     with pytest.raises(FileNotFoundError, match=r"nothing\.txt"):
         read_text(tmp_path / "nothing.txt")
-    with pytest.raises(OSError, match=tmp_path.name):
-        read_text(tmp_path)
 
 
 # -- split -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ SRC = Path(textrnn.__file__).parent
 
 # From the ground up. A file imports from its own package, and from packages that stand before it.
 ORDER = [
-    "errors", "checks", "datasets", "history", "files", "text", "generation", "models",
+    "errors", "checks", "history", "files", "text", "datasets", "generation", "models",
     "evaluation", "callbacks", "training", "inspection", "generator", "cli", "", "__main__",
 ]  # fmt: skip
 WITHOUT_TORCH = [*ORDER[:7], "callbacks", "cli", ""]

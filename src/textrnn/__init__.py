@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         WindowRNNModel,
     )
     from textrnn.text.batching import ContiguousBatcher
+    from textrnn.text.sources import read_text
     from textrnn.text.tokenizer import Tokenizer
     from textrnn.text.vocab import Vocab
     from textrnn.training import schedules
@@ -106,6 +107,7 @@ _HOMES = {
     "textrnn.generation.sampler": ["Sampler"],
     "textrnn.training.trainer": ["Trainer"],
     "textrnn.text.tokenizer": ["Tokenizer"],
+    "textrnn.text.sources": ["read_text"],
     "textrnn.text.vocab": ["Vocab"],
     "textrnn.training": ["schedules"],
 }
@@ -150,6 +152,7 @@ __all__ = [
     "WindowRNNModel",
     "__version__",
     "load_sampler",
+    "read_text",
     "schedules",
 ]
 

@@ -6,6 +6,10 @@ sha256 and caches it.
 
 from pathlib import Path
 
+from textrnn.text.sources import read_text
+
+__all__ = ["fetch_tinyshakespeare", "load_human_numbers", "load_python_docs", "read_text"]
+
 
 def load_python_docs() -> str:
     """Return the language reference that ships inside CPython: about 460,000 characters.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from textrnn.checks import check_number
 from textrnn.errors import DataError
 from textrnn.text.lookalikes import check_collection, check_documents, check_text
+from textrnn.text.reading import files_in, read_file
 
 Text = str | Path | Iterable[str | Path]
 """What ``fit`` and ``evaluate`` take: a text, a file, or documents."""
@@ -18,21 +19,17 @@ Text = str | Path | Iterable[str | Path]
 Tokens = TypeVar("Tokens", str, NDArray[Any])
 
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-_UTF8_BOM = b"\xef\xbb\xbf"
-
-
-def read_text(text: Text) -> str:
+def read_text(text: Text, encoding: str | None = None) -> str:
     r"""Return the text that a user means, as one string.
 
     Args:
-        text: a ``str`` is the text itself; a ``Path`` is a UTF-8 file; a list (or any other
-            iterable) holds documents, each a ``str`` or a ``Path``, which are joined by a line
-            break. Lines that end in their line break, as an open file gives them, are one text.
-            Nothing is normalised: ``"\r\n"`` stays as it is, only a byte order mark at the
-            start of a file is dropped.
+        text: a ``str`` is the text itself; a ``Path`` is a text file, which may be compressed
+            with gzip, bzip2 or xz, or a folder, all whose text files are read; a list (or any
+            other iterable) holds documents, each a ``str`` or a ``Path``, which are joined by a
+            line break. Lines that end in their line break, as an open file gives them, are one
+            text. Line ends in files become ``"\n"``, as ``open`` reads them; a byte order mark
+            is dropped.
+        encoding: of the files; None is UTF-8.
 
     Returns:
         The text, at least one character long.
@@ -55,10 +52,11 @@ def read_text(text: Text) -> str:
         check_text(text)
         result = text
     elif isinstance(text, Path):
-        result = _read_file(text)
+        files = files_in(text) if text.is_dir() else [text]
+        result = "\n".join(read_file(path, encoding) for path in files)
     elif isinstance(text, Iterable):
         check_collection(text)
-        result = _join(list(text))
+        result = _join(list(text), encoding)
     else:
         raise TypeError(
             "`text` must be str, a Path or a list of documents. "
@@ -104,38 +102,20 @@ def split(
     return train, valid
 
 
-def _join(documents: list[str | Path]) -> str:
+def _join(documents: list[str | Path], encoding: str | None) -> str:
     """Return documents as one text, and lines that keep their line breaks as they were."""
     check_documents(documents)
     lines = all(isinstance(line, str) and line.endswith("\n") for line in documents[:-1])
-    texts = (_read_document(document, i) for i, document in enumerate(documents))
+    texts = (_read_document(document, i, encoding) for i, document in enumerate(documents))
     return ("" if lines else "\n").join(texts)
 
 
-def _read_document(document: object, index: int) -> str:
+def _read_document(document: object, index: int, encoding: str | None) -> str:
     if isinstance(document, str):
         return document
     if isinstance(document, Path):
-        return _read_file(document)
+        return read_file(document, encoding)
     raise TypeError(
         f"`text[{index}]` must be a document: str or Path. "
         f"Received: {type(document).__name__} {document!r:.60}"
     )
-
-
-def _read_file(path: Path) -> str:
-    data = path.read_bytes()
-    if data.startswith(_UTF16):
-        raise DataError(
-            "The file looks like UTF-16; textrnn reads UTF-8. Convert it first, or pass "
-            f"Path.read_text(encoding='utf-16'). Received: {str(path)!r}"
-        )
-    try:
-        return data.removeprefix(_UTF8_BOM).decode("utf-8")
-    except UnicodeDecodeError as error:
-        bom = len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0
-        raise DataError(
-            f"The file is not UTF-8: byte 0x{error.object[error.start]:02x} at byte offset "
-            f"{error.start + bom}. If you know its encoding, pass "
-            f"Path.read_text(encoding='latin-1') or the like. Received: {str(path)!r}"
-        ) from None
