@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of `textrnn generate | head` has left
         return 141
-    except (TextRNNError, OSError, ValueError, TypeError, ImportError) as error:
+    except (TextRNNError, OSError, ValueError, TypeError, ImportError, LookupError) as error:
         if args.debug:
             raise
         _tell(f"textrnn: {_one_line(error)}")
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
+    train.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
     train.add_argument("--model", default="lstm", help=", ".join(STEPPERS))
     train.add_argument("--level", default="char", help="what a token is (default: %(default)s)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
     evaluate.add_argument("model", help="a file that train or demo saved")
     evaluate.add_argument("file", help="a UTF-8 text; - for standard input")
+    evaluate.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     evaluate.set_defaults(run=_evaluate)
 
@@ -151,11 +153,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _text(file: str) -> Any:
-    """Return what ``fit`` takes for a FILE argument."""
-    if file != "-":
-        return Path(file)
-    return _read_stdin()
+def _text(args: argparse.Namespace) -> Any:
+    """Return what ``fit`` takes for the FILE argument."""
+    if args.file == "-":
+        return _read_stdin()
+    path = Path(args.file)
+    return path if args.encoding is None else read_text(path, args.encoding)
 
 
 def _read_stdin() -> str:
@@ -230,7 +233,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.learning_rate is not None:
         gen.compile(learning_rate=args.learning_rate)
     history = gen.fit(
-        _text(args.file),
+        _text(args),
         epochs=args.epochs,
         minutes=args.minutes,
         batch_size=args.batch_size,
@@ -283,7 +286,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from textrnn.generator import TextGenerator
 
     gen = TextGenerator.load(args.model, device=args.device)
-    for name, value in gen.evaluate(_text(args.file)).items():
+    for name, value in gen.evaluate(_text(args)).items():
         _print(f"{name:<20}{value:.4f}")
     return 0
 
