@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TextIO
 from textrnn import __version__
 from textrnn.errors import DataError, TextRNNError
 from textrnn.generation.steppers import STEPPERS
+from textrnn.text.sources import read_text
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 

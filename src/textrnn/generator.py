@@ -204,9 +204,9 @@ class TextGenerator(GenerationMixin, Inspectable):
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
             trainer = self._trainer_for(corpus, plan)
+            plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
-            self.history.params["learning_rate"] = trainer.learning_rate
             line = defaults.headline(trainer.model, corpus, plan)
             line += "; resumes from a backup" if saved else ""
             shown = [*progress(verbose, line), *callbacks]
