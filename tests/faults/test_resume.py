@@ -97,6 +97,28 @@ def test_50_it_says_that_it_goes_on(tmp_path, capsys):
     assert "; resumes from a backup\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("save_freq", ["epoch", 7, timedelta(days=1)])
+def test_50_a_backup_that_stays_is_of_the_end(whole, tmp_path, save_freq):
+    """With ``delete_checkpoint=False`` nothing is trained again, whatever happens to the model."""
+    backup = BackupAndRestore(tmp_path / "b", save_freq, delete_checkpoint=False)
+    run(backup)
+    epochs = []
+    note = LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    assert_whole(whole, *run(backup, note))
+    assert epochs == []
+    backup.delete()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 1])
+def test_50_a_model_that_counts_needs_no_backup(tmp_path, save_freq):
+    """It is trained at once, and asking for a backup does no harm."""
+    gen = TextGenerator("ngram", order=2)
+    backup = BackupAndRestore(tmp_path / "b", save_freq, delete_checkpoint=False)
+    assert gen.fit(TEXT, callbacks=[backup], verbose=0).epoch == [0]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch):
     """The machine is not measured again, and the schedule goes on where it was."""

@@ -5,12 +5,20 @@ import math
 import pickle
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
+from textrnn import TextGenerator
 from textrnn.models import LSTMModel, NGramModel
-from textrnn.training.optim import OPTIMIZERS, OptimizerConfig, learning_rates, make_optimizer
+from textrnn.training.optim import (
+    OPTIMIZERS,
+    OptimizerConfig,
+    extend_moments,
+    learning_rates,
+    make_optimizer,
+)
 from textrnn.training.schedules import SCHEDULES, cosine
 
 GROUPS = ["embedding", "layer0", "layer1", "head"]
@@ -295,3 +303,32 @@ def test_adam_is_torch_s(model, name, reference):
 def test_a_counting_model_has_nothing_to_optimise():
     """Its learning rates are none at all."""
     assert learning_rates(0.1, list(NGramModel(3).layer_groups())) == {}
+
+
+def test_moments_of_known_tokens_are_kept_when_the_vocabulary_grows():
+    """New rows get those they start from, or the mean; numbers and other tensors stay."""
+    moments = {"step": torch.tensor(3.0), "calls": 3, "square": torch.tensor([[1.0], [3.0]])}
+    old, new = torch.Size((2, 1)), torch.Size((4, 1))
+    extended = extend_moments(moments, old, new, np.array([0, 1, -1, 1]))
+    assert extended.pop("square").tolist() == [[1.0], [3.0], [2.0], [3.0]]
+    assert extended == {"step": torch.tensor(3.0), "calls": 3}
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 3), (3,)])
+def test_moments_of_another_shape_start_afresh_where_the_parameter_grows(shape):
+    """Which of their axes is that of the vocabulary cannot be told."""
+    moments = {"step": torch.tensor(3.0), "rows": torch.ones(shape)}
+    old = torch.Size((2, 3))
+    assert extend_moments(moments, old, torch.Size((4, 3)), np.array([0, 1, -1, -1])) == {}
+    assert extend_moments(moments, old, old, np.array([0, 1])) == moments
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.Adafactor])
+def test_an_optimiser_of_your_own_meets_new_tokens(text, optimizer):
+    """A second fit on a text with another character lowers the loss further."""
+    sizes = {"epochs": 1, "batch_size": 4, "seq_len": 16, "verbose": 0}
+    gen = TextGenerator("rnn", hidden_size=8, seed=0, device="cpu")
+    gen.compile(optimizer=optimizer, learning_rate=1e-2)
+    first = gen.fit(text, **sizes).history["loss"]
+    second = gen.fit(text + "é", **sizes).history["loss"]
+    assert second[0] < first[0]

@@ -35,8 +35,9 @@ class BackupAndRestore(Callback):
     Args:
         path: the file; not the one that the model will be saved to.
         save_freq: ``"epoch"``, a number of batches, or a ``datetime.timedelta``.
-        delete_checkpoint: delete the backups at the end of training. With False call ``delete``
-            once the model is saved: then nothing is lost if saving fails.
+        delete_checkpoint: delete the backups at the end of training. With False one more is
+            written there; call ``delete`` once the model is saved, and nothing is lost if saving
+            fails.
 
     Raises:
         TypeError, ValueError: ``save_freq`` is none of these. ``fit`` raises ``ValueError`` if
@@ -79,6 +80,7 @@ class BackupAndRestore(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Resume from the backup, if there is one."""
         self._saved_at, self._batches, self._is_last = time.monotonic(), 0, False
+        self._progress = 0.0
         self._fingerprint: dict[str, Any] | None = None
         if self.trainer.world_size > 1:
             raise ValueError("BackupAndRestore works with one process. Received: several of them")
@@ -106,13 +108,16 @@ class BackupAndRestore(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Write a backup if it is due, or if a signal ends training."""
         self._batches += 1
+        self._progress = (logs or {}).get("progress", 0.0)
         if self.trainer.stopped_by or self._due():
             self._write()
         self._is_last = self.trainer.stopped_by is not None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write a backup if it is due, or if a signal came since the last batch."""
-        if not self._is_last and (self.save_freq == "epoch" or self.trainer.stopped_by):
+        """Write a backup if it is due, if a signal came, or if one is to stay at the end."""
+        ends = self._progress >= 1 or self.model.stop_training
+        stays = ends and not self.delete_checkpoint
+        if not self._is_last and (self.save_freq == "epoch" or self.trainer.stopped_by or stays):
             self._write()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -148,8 +153,11 @@ class BackupAndRestore(Callback):
     def _write(self) -> None:
         """Write a backup; the newest one becomes the previous one.
 
-        A backup that cannot be written must not end training: it is a warning.
+        A backup that cannot be written must not end training: it is a warning. Where a model
+        counts, at once, there is nothing to resume.
         """
+        if self.trainer.state is None:
+            return
         self._saved_at = time.monotonic()
         tree, tensors = flatten_state(self.trainer.state_dict())
         header = {"backup": self._run(), "plan": self.trainer.plan.to_config(), "tree": tree}

@@ -39,6 +39,7 @@ class Resumable(Protocol):
 
     history: Any
     plan: Any
+    state: Any  # None if the model learns by counting alone
     stopped_by: str | None
     finished: bool
     world_size: int

@@ -5,10 +5,12 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from textrnn.checks import check_choice, check_number, did_you_mean
-from textrnn.models.base import LanguageModel
+from textrnn.models.base import LanguageModel, extend_tensor
 from textrnn.training.device import PRECISIONS
 from textrnn.training.schedules import SCHEDULES, Schedule, check_schedule
 
@@ -81,10 +83,6 @@ class OptimizerConfig:
     def resolve_schedule(self) -> Schedule:
         """Return the function from progress, in [0, 1], to a factor of the learning rate."""
         return self.schedule if callable(self.schedule) else SCHEDULES[self.schedule]
-
-    def factor(self, progress: float) -> float:
-        """Return the schedule's factor of the learning rate, for progress in [0, 1]."""
-        return self.resolve_schedule()(progress)
 
     def to_config(self) -> dict[str, str]:
         """Return each value as text that is the same in every process, functions by name.
@@ -171,6 +169,32 @@ def make_optimizer(model: LanguageModel, config: OptimizerConfig) -> torch.optim
     _check_made(optimizer, groups)
     _set_weight_decay(optimizer, config.weight_decay)
     return optimizer
+
+
+def extend_moments(
+    moments: Mapping[str, Any], old: torch.Size, new: torch.Size, init_from: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return an optimiser's state of a parameter that was extended to a larger vocabulary.
+
+    Args:
+        moments: the state of the old parameter, by name.
+        old: the old parameter's shape.
+        new: the new parameter's shape.
+        init_from: (V',) int64, as in ``LanguageModel.extend``.
+
+    Returns:
+        The state of the new parameter. It is empty, so that the optimiser starts afresh, if the
+        shape has changed and a moment has another shape than the parameter (as Adafactor's rows).
+
+    >>> extend_moments({"step": 3, "square": torch.ones(1)}, (1,), (2,), np.array([0, -1]))
+    {'step': 3, 'square': tensor([1., 1.])}
+    """
+    arrays = {n: m for n, m in moments.items() if isinstance(m, torch.Tensor) and m.ndim > 0}
+    if old == new:
+        return {**moments}
+    if any(moment.shape != old for moment in arrays.values()):
+        return {}
+    return {**moments, **{n: extend_tensor(m, new, init_from) for n, m in arrays.items()}}
 
 
 def _set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float | None) -> None:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from textrnn.checks import check_number
-from textrnn.models.base import LanguageModel, State, detach, device_of, extend_tensor
+from textrnn.models.base import LanguageModel, State, detach, device_of
 from textrnn.models.denormals import flush_denormals
 from textrnn.models.layers import Dropout
 from textrnn.models.registry import family_of
 from textrnn.training.device import autocast, pick_precision
-from textrnn.training.optim import OptimizerConfig, make_optimizer
+from textrnn.training.optim import OptimizerConfig, extend_moments, make_optimizer
 
 
 class TrainStep:
@@ -137,10 +137,8 @@ class TrainStep:
         for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
             new["peak"] = group["peak"]
         for p, old_p in zip(model.parameters(), old.parameters(), strict=True):
-            self.optimizer.state[p] = {
-                name: extend_tensor(value, p.shape, init_from) if value.ndim else value
-                for name, value in before.state.get(old_p, {}).items()
-            }
+            moments = before.state.get(old_p, {})
+            self.optimizer.state[p] = extend_moments(moments, old_p.shape, p.shape, init_from)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, for ``load_state_dict``."""
