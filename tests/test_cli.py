@@ -322,7 +322,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("textrnn.datasets.load_python_docs", lambda: text)
     output = tmp_path / "demo"
     assert main(["demo", "--minutes", "0.02", "-o", str(output)]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     gen = TextGenerator.load(output)
     cut = int(len(text) * 0.9)
     train, valid = gen.vocab.encode(text[:cut]), gen.vocab.encode(text[cut:])
@@ -333,7 +333,8 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert re.search(rf"^ +this LSTM +{bits:.3f}$", out, re.MULTILINE)
     assert re.search(rf"^ +the best n-gram, of order {order} +{floor:.3f}$", out, re.MULTILINE)
     assert gen.generate("The ", 600, temperature=0.7, seed=0) in out
-    assert out.endswith(f'Saved as {output}. Try: textrnn generate {output} "If "\n')
+    assert out.endswith(f'Try: textrnn generate {output} "If "\n')
+    assert err.endswith(f"Saved as {output}.\n")
 
 
 # What goes wrong

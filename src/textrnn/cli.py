@@ -3,16 +3,20 @@
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from textrnn import __version__
-from textrnn.errors import DataError, TextRNNError
+from textrnn.errors import DataError, NonFiniteError, TextRNNError
 from textrnn.generation.steppers import STEPPERS
 from textrnn.text.sources import read_text
+
+if TYPE_CHECKING:
+    from textrnn.generator import TextGenerator
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -179,18 +183,18 @@ def _demo(args: argparse.Namespace) -> int:
     from textrnn.callbacks import SampleText
     from textrnn.datasets import load_python_docs
     from textrnn.evaluation import metrics, ngram_baseline
-    from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 
-    check_output(args.output)
+    _check_outputs(args.output)
     text = load_python_docs()
     _print(f"The text: Python's language reference, {len(text):,} characters.\n")
     gen = TextGenerator(seed=0)
     sample = SampleText("The ", 150, temperature=0.7, seed=1, print_fn=_print_sample)
-    history = gen.fit(text, minutes=args.minutes, callbacks=[sample])
-    if "val_loss" not in history.history or gen.vocab is None:
-        return _status(history.stopped_by)
-    gen.save(args.output)
+    status = _fit(gen, text, minutes=args.minutes, callbacks=[sample])
+    _save(gen, args.output, status)
+    history = gen.history
+    if status or gen.vocab is None:
+        return status
     cut = int(len(text) * 0.9)
     vocab = gen.vocab
     order, floor = ngram_baseline(vocab.encode(text[:cut]), vocab.encode(text[cut:]), len(vocab))
@@ -198,13 +202,52 @@ def _demo(args: argparse.Namespace) -> int:
     _print(f"    this LSTM                      {history.history['val_bits_per_char'][-1]:.3f}")
     _print(f"    the best n-gram, of order {order}    {metrics(floor)['bits_per_char']:.3f}\n")
     _print(str(gen.generate("The ", 600, temperature=0.7, seed=0)))
-    _print(f'\nSaved as {args.output}. Try: textrnn generate {args.output} "If "')
-    return _status(history.stopped_by)
+    _print(f'\nTry: textrnn generate {args.output} "If "')
+    return 0
 
 
-def _status(stopped_by: str | None) -> int:
-    """Return the exit status that a shell expects of a program that a signal ended."""
-    return {"interrupt": 130, "terminate": 143}.get(str(stopped_by), 0)
+def _fit(gen: "TextGenerator", text: Any, **arguments: Any) -> int:
+    """Train; return the exit status: 0, 1 if the numbers left their range, or a signal's."""
+    from textrnn.training.signals import TERMINATIONS, deliver_again, handled
+
+    try:
+        with handled(TERMINATIONS, lambda number, frame: sys.exit(128 + number)):
+            gen.fit(text, **arguments)
+            deliver_again()
+    except SystemExit as error:  # a signal, delivered again; or it came before training
+        if gen.history.stopped_by is None:
+            raise
+        return int(error.code or 0)
+    except NonFiniteError as error:  # the weights are the last good ones
+        _tell(f"textrnn: {_one_line(error)}")
+        return 1
+    return 130 if gen.history.stopped_by == "interrupt" else 0
+
+
+def _save(gen: "TextGenerator", output: str, status: int) -> None:
+    """Save the model; that of a training that was cut short takes the place of no other one."""
+    from textrnn.training.signals import TERMINATIONS, handled
+
+    kept = status and Path(output).exists()
+    path = _beside(output) if kept else output
+    with handled(TERMINATIONS, signal.SIG_IGN):
+        gen.save(path)
+    so_far = f"{output} is as it was; what was learnt until now is saved as {path}."
+    _tell(so_far if kept else f"Saved as {path}.")
+
+
+def _check_outputs(output: str, *inputs: str | Path) -> None:
+    """Find out before a training whether a finished and an interrupted one can be saved."""
+    from textrnn.files.output import check_output
+
+    check_output(output, *inputs)
+    if Path(output).exists():
+        check_output(_beside(output), *inputs)
+
+
+def _beside(output: str) -> str:
+    """Return where a model is saved that takes the place of no other one."""
+    return f"{output}.interrupted"
 
 
 def _print_sample(text: str) -> None:
@@ -215,7 +258,6 @@ def _print_sample(text: str) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import BackupAndRestore, Callback, SampleText
-    from textrnn.files.output import check_output
     from textrnn.generator import TextGenerator
 
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
@@ -225,7 +267,7 @@ def _train(args: argparse.Namespace) -> int:
         backup = BackupAndRestore(args.backup, timedelta(minutes=1), delete_checkpoint=False)
         callbacks.append(backup)
         inputs += [backup.path, backup.previous]
-    check_output(args.output, *inputs)
+    _check_outputs(args.output, *inputs)
     names = ("hidden_size", "num_layers", "dropout", "order", "window")
     model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     gen = TextGenerator(
@@ -233,7 +275,8 @@ def _train(args: argparse.Namespace) -> int:
     )
     if args.learning_rate is not None:
         gen.compile(learning_rate=args.learning_rate)
-    history = gen.fit(
+    status = _fit(
+        gen,
         _text(args),
         epochs=args.epochs,
         minutes=args.minutes,
@@ -242,14 +285,13 @@ def _train(args: argparse.Namespace) -> int:
         validation_split=args.validation_split,
         callbacks=callbacks,
     )
-    gen.save(args.output)
-    _tell(f"Saved as {args.output}.")
-    if backup is not None and history.stopped_by is None:
+    _save(gen, args.output, status)
+    if backup is not None and not status:
         try:
             backup.delete()
         except OSError as error:
             _tell(f"The backup is needed no more, and cannot be deleted: {_one_line(error)}")
-    return _status(history.stopped_by)
+    return status
 
 
 def _generate(args: argparse.Namespace) -> int:

@@ -36,17 +36,37 @@ def raise_at(number, signum):
     return LambdaCallback(on_train_batch_end=count)
 
 
+@pytest.fixture
+def delivered():
+    """What signals reach the program, which takes note of them and stays."""
+    numbers = []
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, lambda number, frame: numbers.append(number))
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("signum", "name"), [(signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate")]
+    ("signum", "name"),
+    [
+        (signal.SIGINT, "interrupt"),
+        (signal.SIGTERM, "terminate"),
+        (signal.SIGHUP, "terminate"),
+    ],
 )
 @pytest.mark.parametrize("number", [5, STEPS, 2 * STEPS + 3])
-def test_54_57_a_signal_ends_training_and_nothing_is_lost(whole, tmp_path, signum, name, number):
-    """The history says so, the generator can be used, and the next run goes on to the same end."""
+def test_54_57_a_signal_ends_training_and_nothing_is_lost(
+    whole, tmp_path, delivered, signum, name, number
+):
+    """The history says so, the program is told, and the next run goes on to the same end."""
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     backup = BackupAndRestore(tmp_path / "b")
     gen, history = run(backup, raise_at(number, signum))
     assert history.stopped_by == name
+    assert delivered == ([] if signum == signal.SIGINT else [signum])
     assert len(gen.generate("", 5)) == 5
     assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     assert_whole(whole, *run(backup))

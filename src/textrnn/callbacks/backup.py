@@ -30,7 +30,8 @@ class BackupAndRestore(Callback):
 
     Two backups are kept, the newest and the one before it (``.previous`` is added to its name),
     in case the newest cannot be read; one that is damaged is set aside as ``.damaged``. Both are
-    deleted at the end of training. Ctrl-C and SIGTERM write one more before ``fit`` returns.
+    deleted at the end of training. Ctrl-C, SIGTERM and SIGHUP write one more before ``fit``
+    returns; SIGTERM and SIGHUP are then delivered again, so that they end the program.
 
     Args:
         path: the file; not the one that the model will be saved to.
@@ -165,6 +166,7 @@ class BackupAndRestore(Callback):
             if self.path.exists():
                 self.path.replace(self.previous)
             model_file.save(self.path, header, tensors)
+            self.trainer.backed_up = self.trainer.stopped_by is not None
         except OSError as error:
             warn(
                 f"The backup could not be written ({error}); training continues without it. "

@@ -42,6 +42,7 @@ class Resumable(Protocol):
     state: Any  # None if the model learns by counting alone
     stopped_by: str | None
     finished: bool
+    backed_up: bool
     world_size: int
 
     def state_dict(self) -> dict[str, Any]:

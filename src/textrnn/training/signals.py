@@ -1,44 +1,79 @@
-"""Graceful Ctrl-C and SIGTERM."""
+"""Graceful Ctrl-C, SIGTERM and SIGHUP."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-SIGNALS = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
+Handler = Callable[[int, FrameType | None], object] | int
+
+SIGNALS = {"SIGINT": "interrupt", "SIGTERM": "terminate", "SIGHUP": "terminate"}
 """The signals that end training, and what ``History.stopped_by`` says of each."""
+
+TERMINATIONS = ("SIGTERM", "SIGHUP")
+"""Those that ask the whole program to end."""
+
+_owed: list[int] = []  # signals that ended a training, and have not ended the program yet
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[str], None]) -> Iterator[None]:
-    """Let a first Ctrl-C or SIGTERM call ``stop``, and a second one interrupt at once.
+def handled(names: Iterable[str], handler: Handler) -> Iterator[None]:
+    """Handle signals in another way inside the block.
 
     Signals can be caught in the main thread only; elsewhere nothing is changed, and a signal
     that is ignored stays so. The handlers that were there are put back in the end.
 
     Args:
-        stop: gets the signal's name in ``SIGNALS``.
+        names: of the signals; a system may lack some.
+        handler: what ``signal.signal`` takes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
-
-    def interrupt(signum: int, frame: object) -> None:
-        nonlocal asked
-        if asked and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        if asked:
-            raise SystemExit(128 + signum)
-        asked = True
-        stop(SIGNALS[signal.Signals(signum)])
-
-    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    caught = [signum for signum, handler in before.items() if handler not in (None, signal.SIG_IGN)]
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    caught = [number for number in numbers if before[number] not in (None, signal.SIG_IGN)]
     try:
-        for signum in caught:
-            signal.signal(signum, interrupt)
+        for number in caught:
+            signal.signal(number, handler)
         yield
     finally:
-        for signum in caught:
-            signal.signal(signum, before[signum])
+        for number in caught:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def on_interrupt(stop: Callable[[str], None]) -> Iterator[None]:
+    """Let a first signal that ends training call ``stop``, and a second one interrupt at once.
+
+    A first one that asks the program to end is still owed to it: see ``deliver_again``.
+
+    Args:
+        stop: gets what ``SIGNALS`` says of the signal.
+    """
+    asked = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        name = signal.Signals(number).name
+        if asked:
+            _owed.clear()
+            raise SystemExit(128 + number) if name in TERMINATIONS else KeyboardInterrupt
+        asked = True
+        if name in TERMINATIONS:
+            _owed.append(number)
+        stop(SIGNALS[name])
+
+    with handled(SIGNALS, interrupt):
+        yield
+
+
+def deliver_again() -> None:
+    """Send this process the signals that ended a training and were meant for the program.
+
+    A program of three trainings would else end the first one only. It is time for that once a
+    backup holds the training, and at the latest when another one would begin.
+    """
+    while _owed:
+        signal.raise_signal(_owed.pop())

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from textrnn.training.fingerprint import fingerprint
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
 from textrnn.training.progress import Progress, RunningLoss
-from textrnn.training.signals import on_interrupt
+from textrnn.training.signals import deliver_again, on_interrupt
 from textrnn.training.state import TrainState
 from textrnn.training.threads import INTERVAL, adaptive_threads
 from textrnn.training.train_step import TrainStep
@@ -55,6 +56,7 @@ class Trainer:
         plan: what it was asked to do.
         stopped_by: "interrupt" or "terminate" once a signal is ending it.
         finished: whether it reached its end.
+        backed_up: whether a backup was written when a signal ended it.
 
     Raises:
         ValueError: the learning rates do not fit the model's layer groups.
@@ -83,7 +85,7 @@ class Trainer:
         self.state: TrainState | None = None
         self.history, self.plan = History(), Plan(epochs=1)
         self.stopped_by: str | None = None
-        self.finished, self._ended = False, True
+        self.finished, self.backed_up, self._ended = False, False, True
         self._signal: str | None = None  # received, and not acted upon yet
         self._resume: dict[str, Any] | None = None
 
@@ -165,13 +167,14 @@ class Trainer:
             torch.OutOfMemoryError: with the sizes, and what would need less.
         """
         check_callbacks(callbacks)
+        deliver_again()
         self._corpus = data if isinstance(data, Corpus) else Corpus(data)  # type: ignore[arg-type]
         self._corpus.check_vocab_size(self.model.vocab_size)
         self.plan, self.history = plan, History() if history is None else history
         self._owner = self if callback_model is None else callback_model
         self._owner.stop_training = False
         self.stopped_by = self._signal = None
-        self.finished, self._ended = False, False
+        self.finished = self.backed_up = self._ended = False
         batcher = self._batcher()
         steps = len(batcher) if batcher else 1
         facts = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
@@ -189,6 +192,8 @@ class Trainer:
             self._ended, self._resume = True, None
         stopped = "callback" if self._owner.stop_training else None
         self.history.stopped_by = self.stopped_by or stopped
+        if self.backed_up:
+            deliver_again()
         return self.history
 
     def _new_state(self, batcher: ContiguousBatcher | None) -> TrainState | None:
@@ -210,7 +215,7 @@ class Trainer:
         with (
             adaptive_threads(adapts) as self._share_cores,
             step.training() if step else nullcontext(),
-            on_interrupt(self._interrupt),
+            on_interrupt(partial(setattr, self, "_signal")),
         ):
             yield
 
@@ -344,7 +349,3 @@ class Trainer:
         names = [*_METRICS, "gradient_norm", "learning_rate"] if self.train_step else []
         valid = [f"val_{name}" for name in (*_METRICS, "accuracy")]
         return [*names, *(valid if self._corpus.valid_ids is not None else []), "seconds"]
-
-    def _interrupt(self, name: str) -> None:
-        """End training after the batch."""
-        self._signal = name
