@@ -298,15 +298,8 @@ def _generate(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import load_sampler
 
     prompt = _read_stdin() if args.prompt == "-" else args.prompt
-    names = [
-        "temperature",
-        "top_k",
-        "top_p",
-        "min_p",
-        "repetition_penalty",
-        "no_repeat_ngram_size",
-        "seed",
-    ]
+    names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"]
+    names.append("no_repeat_ngram_size")
     settings = {name: getattr(args, name) for name in names}
     settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)

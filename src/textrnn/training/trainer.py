@@ -55,8 +55,7 @@ class Trainer:
         history: what it measured.
         plan: what it was asked to do.
         stopped_by: "interrupt" or "terminate" once a signal is ending it.
-        finished: whether it reached its end.
-        backed_up: whether a backup was written when a signal ended it.
+        finished, backed_up: whether it reached its end, and whether a signal ended it in a backup.
 
     Raises:
         ValueError: the learning rates do not fit the model's layer groups.
@@ -190,8 +189,8 @@ class Trainer:
                     self.finished = self.stopped_by is None
         finally:
             self._ended, self._resume = True, None
-        stopped = "callback" if self._owner.stop_training else None
-        self.history.stopped_by = self.stopped_by or stopped
+        by_callback = "callback" if self._owner.stop_training else None
+        self.history.stopped_by = self.stopped_by or by_callback
         if self.backed_up:
             deliver_again()
         return self.history
