@@ -144,6 +144,20 @@ def test_62_the_disk_fails_when_asked_to_keep(tmp_path, monkeypatch, call):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_62_a_folder_that_may_be_written_to_and_not_read(tmp_path, monkeypatch):
+    """As a letter box: the file is there, so the save was one."""
+    opens = os.open
+
+    def refuse_folders(path, *args, **kwargs):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opens(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse_folders)
+    model_file.save(tmp_path / "m", {"n": 1}, {"w": np.zeros(8)})
+    assert model_file.load(tmp_path / "m")[0] == {"n": 1}
+
+
 def test_62_a_system_that_cannot_be_asked_to_begin_writing(tmp_path, monkeypatch):
     """Then all is written when the file is complete, as where there is no such call."""
 

@@ -53,7 +53,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            folder = os.open(target.parent, os.O_RDONLY)
+        except PermissionError:  # a folder that may be written to and not read: it is asked nothing
+            return
         try:
             os.fsync(folder)
         finally:
