@@ -1,6 +1,12 @@
 """What the command line takes for a text."""
 
-from textrnn import load_sampler
+import os
+import subprocess
+import sys
+
+import pytest
+
+from textrnn import TextGenerator, load_sampler
 from textrnn.cli import main
 
 
@@ -16,3 +22,45 @@ def test_train_and_evaluate_in_another_encoding(tmp_path, capsys):
     assert main(["evaluate", model, str(path), "--encoding", "cp1252"]) == 0
     assert main(["evaluate", model, str(path), "--encoding", "cp12525"]) == 1
     assert "unknown encoding: cp12525" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cats(tmp_path):
+    """A model of two sentences."""
+    path = tmp_path / "cats"
+    gen = TextGenerator("ngram", order=5)
+    gen.fit("the cat sat on the mat.\nthe dog ran.\n" * 30, verbose=0)
+    gen.save(path)
+    return str(path)
+
+
+def run(*arguments, **options):
+    """Run the command in a process of its own, where no terminal is."""
+    command = [sys.executable, "-m", "textrnn", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, **options)
+
+
+def test_stop_strings_have_escapes(cats, capsys):
+    """What a shell cannot write easily; one that can never be met is an error."""
+    assert main(["generate", cats, "the cat", "--stop", r"\n", "--seed", "0"]) == 0
+    assert capsys.readouterr().out == "the cat sat on the mat.\n"
+    assert main(["generate", cats, "the cat", "--stop", "END"]) == 1
+    assert "--stop 'END' can never be met: 'E' (U+0045)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_line_break_of_echo_is_no_part_of_the_prompt(cats, end):
+    """Nor is the one of Windows."""
+    done = run("generate", cats, "-", "-n", "4", "--temperature", "0", input=b"the cat" + end)
+    assert (done.returncode, done.stdout) == (0, b"the cat sat\n")
+
+
+def test_what_goes_to_a_file_is_utf8(tmp_path):
+    """Whatever the locale says; only a terminal decides for itself."""
+    gen = TextGenerator("ngram", order=3)
+    gen.fit("привет мир\n" * 20, verbose=0)
+    gen.save(tmp_path / "m")
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = ["generate", str(tmp_path / "m"), "-", "-n", "4", "--temperature", "0"]
+    done = run(*arguments, env=env, input="привет".encode())
+    assert done.stdout.decode() == "привет мир\n"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from textrnn import __version__
-from textrnn.errors import DataError, NonFiniteError, TextRNNError
+from textrnn.errors import DataError, NonFiniteError, TextRNNError, UnknownTokenError
 from textrnn.generation.steppers import STEPPERS
 from textrnn.text.sources import read_text
+from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from textrnn.generator import TextGenerator
@@ -25,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; give the exit status: 0, 1 for an error, 2 for wrong usage, 130."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal may not know every character of a text
-            stream.reconfigure(errors="backslashreplace")
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
     args, rest = _parser().parse_known_args(argv)
     if len(rest) == 1 and args.run is _generate and not rest[0].startswith("-"):
         args.prompt, rest = rest[0], []  # argparse gives up on a prompt that follows the options
@@ -133,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
     generate.add_argument("--suppress-tokens", metavar="TEXT", help="its tokens are never written")
     generate.add_argument("--allowed-tokens", metavar="TEXT", help="only its tokens are written")
-    generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text")
+    generate.add_argument(
+        "--stop", action="append", metavar="TEXT", help="end before this text; \\n is a line break"
+    )
     generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
     generate.add_argument("--seed", type=int, help="same seed, same text")
     generate.set_defaults(run=_generate)
@@ -171,7 +175,7 @@ def _read_stdin() -> str:
         raise DataError("Standard input is closed, so - names nothing to read.")
     data = sys.stdin.buffer.read()
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"Standard input is not UTF-8: byte 0x{data[error.start]:02x} at byte offset "
@@ -297,12 +301,12 @@ def _train(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import load_sampler
 
-    prompt = _read_stdin() if args.prompt == "-" else args.prompt
+    prompt = _read_stdin().removesuffix("\n") if args.prompt == "-" else args.prompt
     names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"]
     names.append("no_repeat_ngram_size")
     settings = {name: getattr(args, name) for name in names}
-    settings["stop_strings"] = args.stop
     sampler = load_sampler(args.model)
+    settings["stop_strings"] = [_unescape(stop, sampler.vocab) for stop in args.stop or ()]
     for name in ("suppress_tokens", "allowed_tokens"):
         text = getattr(args, name)
         if text is not None:
@@ -316,6 +320,20 @@ def _generate(args: argparse.Namespace) -> int:
         _print(piece, end="")
     _print("")
     return 0
+
+
+def _unescape(stop: str, vocab: Tokenizer) -> str:
+    r"""Return a stop string as it was meant, with ``\n`` for a line break and so on.
+
+    Raises:
+        ValueError: the model can never write it.
+    """
+    try:
+        stop = stop.encode("latin-1", "backslashreplace").decode("unicode_escape")
+        vocab.encode(stop)
+    except (UnknownTokenError, UnicodeDecodeError) as error:
+        raise ValueError(f"--stop {stop!r} can never be met: {error}") from None
+    return stop
 
 
 def _evaluate(args: argparse.Namespace) -> int:
