@@ -56,8 +56,8 @@ def test_a_str_that_looks_like_an_address(text):
 
 
 def test_a_str_that_names_a_folder():
-    """The message says how to read the files in it."""
-    with pytest.raises(DataError, match=re.escape("pass sorted(Path('texts').glob('*.txt')).")):
+    """Path reads all the files in it."""
+    with pytest.raises(DataError, match=re.escape("To read the folder, pass Path('texts').")):
         read_text("texts")
 
 

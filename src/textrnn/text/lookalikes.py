@@ -30,14 +30,10 @@ def check_text(text: str) -> None:
     if not _may_be_a_name(text):
         return
     path = _existing(text)
-    if path is not None and path.is_dir():
-        raise DataError(
-            "`text` is the text itself, but this one is the name of a folder. To read the files in "
-            f"it, pass sorted(Path({text!r}).glob('*.txt')). Received: {text!r}"
-        )
     if path is not None:
+        kind = "folder" if path.is_dir() else "file"
         raise DataError(
-            "`text` is the text itself, but this one is the name of a file. To read the file, "
+            f"`text` is the text itself, but this one is the name of a {kind}. To read the {kind}, "
             f"pass Path({text!r}). Received: {text!r}"
         )
     if text.split() != [text] and not (_ABSOLUTE.match(text) and _SUFFIX.search(text)):
