@@ -26,8 +26,8 @@ def load_generator(path):
 
 def forge(path, file, tensors=None, **header):
     """Write a file with other tensors or another header, and the checksums that belong to them."""
-    header = json.dumps({**file.header, **header})
-    path.write_bytes(fuzz.pack(header, file.tensors if tensors is None else tensors))
+    text = json.dumps({**file.header, **header})
+    path.write_bytes(fuzz.pack(text, file.tensors if tensors is None else tensors))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ def impatient():
 @pytest.mark.parametrize("what", ["Sampler", "TextGenerator", "a model of one's own"])
 def test_72_threads_write_what_one_would_write(gen, tmp_path, impatient, what):
     """Eight threads, fifty rounds, all at once: the texts of the serial run."""
+    writer: Any
     if what == "Sampler":
         gen.save(tmp_path / "m")
         writer = load_sampler(tmp_path / "m")

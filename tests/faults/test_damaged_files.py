@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from tests.faults.files import DATA, archive, fuzz, load_generator, memory_below
+from tests.faults.files import DATA, archive, load_generator, memory_below
+from tests.fuzz import fuzz_load as fuzz
 from textrnn import load_sampler
 from textrnn.errors import CorruptModelError, FileFormatError, UnsupportedFormatError
 

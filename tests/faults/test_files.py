@@ -18,10 +18,10 @@ from tests.faults.files import (
     DATA,
     GOLDEN,
     archive,
-    fuzz,
     golden,
     load_generator,
 )
+from tests.fuzz import fuzz_load as fuzz
 from textrnn import TextGenerator, load_sampler
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import UnsupportedFormatError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.faults.files import DATA, forge, fuzz, golden, memory_below
+from tests.faults.files import DATA, forge, golden, memory_below
+from tests.fuzz import fuzz_load as fuzz
 from textrnn import TextGenerator, load_sampler
 from textrnn.errors import CorruptModelError, FileFormatError, UnsupportedFormatError
 from textrnn.models import WindowMLPModel

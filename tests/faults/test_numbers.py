@@ -8,6 +8,7 @@ import torch
 
 from textrnn import (
     BackupAndRestore,
+    Callback,
     EarlyStopping,
     KeepBestWeights,
     LambdaCallback,
@@ -195,9 +196,10 @@ def meddle(gen):
 def test_71_looking_does_not_change_the_course(hook):
     """Bit-equal weights with and without sampling, evaluation and lr_find in between."""
     results = []
-    for callbacks in ([], ["meddle"]):
+    for meddles in (False, True):
+        callbacks: list[Callback] = []
         gen = TextGenerator(hidden_size=12, dropout=0.3, weight_drop=0.3, seed=0)
-        if callbacks:
+        if meddles:
             calls = []
 
             def act(number, logs, gen=gen, calls=calls):

@@ -51,7 +51,7 @@ def train(backup: str) -> None:
     print("end", digest.hexdigest(), history.history["val_loss"], flush=True)
 
 
-def start(*arguments: str) -> subprocess.Popen:
+def start(*arguments: str) -> subprocess.Popen[str]:
     """Start a process whose lines can be read."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]

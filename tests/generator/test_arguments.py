@@ -202,7 +202,7 @@ def test_a_str_that_names_a_file(tmp_path, text):
     gen = make("ngram")
     with pytest.raises(DataError, match=r"pass Path\("):
         gen.fit(str(path), **FIT)
-    assert gen.vocab is None
+    assert not gen.vocab
     gen.fit(path, **FIT)
     assert set(gen.vocab.itos) == set(text)
 

@@ -60,7 +60,7 @@ def test_callbacks_see_the_generator(text):
 
     class Stop(Callback):
         def on_train_begin(self, logs=None):
-            seen.append((self.model is gen, self.model.vocab is not None, self.params["steps"]))
+            seen.append((self.model is gen, gen.vocab is not None, self.params["steps"]))
 
         def on_train_batch_end(self, batch, logs=None):
             self.model.stop_training = True

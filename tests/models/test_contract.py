@@ -282,6 +282,8 @@ def test_nothing_is_changed():
     class Counts(Good):
         """Counts how often it is called, which no logit depends on."""
 
+        steps: torch.Tensor
+
         def forward(self, ids, state=None):
             self.steps += 1
             return super().forward(ids, state)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -175,7 +176,7 @@ def test_dropout_acts_in_training_only(kind, x, vocab):
 @pytest.mark.parametrize("kind", [*RECURRENT, "rnn, relu"])
 def test_weight_drop_drops_recurrent_weights(kind, generator):
     """In training a model runs with part of its U at zero, the rest doubled, and only of its U."""
-    args = {"num_layers": 2, "hidden_size": 6, "weight_drop": 0.5}
+    args: dict[str, Any] = {"num_layers": 2, "hidden_size": 6, "weight_drop": 0.5}
     args |= {"nonlinearity": "relu"} if "relu" in kind else {}
     model = build(kind.split(",")[0], 9, args, seed=0)
     ids = torch.randint(9, (3, 5), generator=generator)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from textrnn.errors import UnknownTokenError, VocabError
 from textrnn.text.levels import LEVELS
-from textrnn.text.vocab import UNK, Vocab
+from textrnn.text.tokens import UNK
+from textrnn.text.vocab import Vocab
 
 TEXT = "the café, the cat; the hat 👩‍👩‍👧 and\n"
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn.errors import DataError, UnknownTokenError, VocabError
-from textrnn.text.vocab import UNK, Vocab
+from textrnn.text.tokens import UNK
+from textrnn.text.vocab import Vocab
 
 AWKWARD = [
     " ",

@@ -6,6 +6,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -684,7 +685,7 @@ def test_one_token_is_too_short():
 
 def test_callbacks_see_the_owner():
     """Callbacks see who owns the training: the trainer itself if nobody else does."""
-    callback = Callback()
+    callback: Any = Callback()
     trainer = Trainer(LSTMModel(V, hidden_size=4))
     trainer.fit(IDS, Plan(epochs=3, **SIZES), callbacks=[callback])
     assert callback.model is trainer
