@@ -128,11 +128,17 @@ DANGEROUS = {
     *("pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "zipfile", "gzip", "bz2"),
     *("lzma", "tarfile", "zlib", "runpy", "ctypes", "h5py", "yaml"),
 }
+COMPRESSED_TEXTS = {
+    "gzip",
+    "bz2",
+    "lzma",
+    "zlib",
+}  # are read by text/reading.py, and by nothing else
 
 
 @pytest.mark.parametrize("file", sorted(SRC.rglob("*.py")), ids=lambda file: file.stem)
 def test_45_no_reader_of_archives_or_objects(file):
-    """No file of src imports a module that unpacks or executes, or calls NumPy's own loaders."""
+    """No file of src imports a module that executes, or unpacks what is no text, or NumPy's loaders."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
@@ -142,7 +148,8 @@ def test_45_no_reader_of_archives_or_objects(file):
             imported.add(node.module.split(".")[0])
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert (node.value.id, node.attr) not in {("np", "load"), ("torch", "load")}
-    assert imported & DANGEROUS == set()
+    allowed = COMPRESSED_TEXTS if file == SRC / "text" / "reading.py" else set()
+    assert imported & DANGEROUS <= allowed
 
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(

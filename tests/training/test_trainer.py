@@ -686,7 +686,7 @@ def test_one_token_is_too_short():
 def test_callbacks_see_the_owner():
     """Callbacks see who owns the training: the trainer itself if nobody else does."""
     callback: Any = Callback()
-    trainer = Trainer(LSTMModel(V, hidden_size=4))
+    trainer: Any = Trainer(LSTMModel(V, hidden_size=4))
     trainer.fit(IDS, Plan(epochs=3, **SIZES), callbacks=[callback])
     assert callback.model is trainer
     metrics = ["loss", "bits_per_char", "perplexity", "gradient_norm", "learning_rate", "seconds"]
