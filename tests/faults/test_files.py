@@ -138,7 +138,7 @@ COMPRESSED_TEXTS = {
 
 @pytest.mark.parametrize("file", sorted(SRC.rglob("*.py")), ids=lambda file: file.stem)
 def test_45_no_reader_of_archives_or_objects(file):
-    """No file of src imports a module that executes, or unpacks what is no text, or NumPy's loaders."""
+    """No file of src imports what executes or unpacks (texts aside), or NumPy's own loaders."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
