@@ -114,5 +114,5 @@ def test_a_log_takes_the_place_of_nothing_but_a_log(tmp_path, text, append):
     path = tmp_path / "book.csv"
     path.write_text("title,year\nEmma,1815\n")
     logger = CSVLogger(path, append=append)
-    refused(text, logger, FileExistsError, "no log of epochs; choose another name")
+    refused(text, logger, FileExistsError, "not a log of epochs; choose another name")
     assert path.read_text() == "title,year\nEmma,1815\n"

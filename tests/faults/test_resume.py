@@ -202,7 +202,7 @@ def test_52_a_damaged_backup_falls_back_to_the_one_before(whole, tmp_path):
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match="damaged and was passed over"):
+    with pytest.warns(UserWarning, match="damaged backup was skipped"):
         gen, history = run(BackupAndRestore(path, 5))
     assert_whole(whole, gen, history)
     assert [p.name for p in tmp_path.iterdir()] == ["b.damaged"]

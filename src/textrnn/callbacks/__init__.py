@@ -1,4 +1,4 @@
-"""What can be hung into training: hooks, and callbacks that use them."""
+"""Callbacks: the base class and the built-in ones."""
 
 from textrnn.callbacks.backup import BackupAndRestore
 from textrnn.callbacks.base import Callback, CallbackList, LambdaCallback

@@ -20,13 +20,13 @@ _log = logging.getLogger("textrnn")
 
 
 class BackupAndRestore(Callback):
-    """Backs up a training, and resumes it when the same ``fit`` is called again.
+    """Back up a run, and resume it when the same ``fit`` is called again.
 
     Run the script again after a crash, a reboot or a Ctrl-C: ``fit`` finds the backup and resumes
     in the middle of the epoch, with the weights, the optimiser, the random numbers, the hidden
-    state of every row of the batch, the history and what the other callbacks remember. On a CPU
-    with the same number of threads, the same PyTorch and a number of epochs, the result is that
-    of a training that was never interrupted, to the last bit.
+    state of every row of the batch, the history and the state of the other callbacks. The result
+    equals that of an uninterrupted run to the last bit, given a number of epochs, the same
+    PyTorch, and a CPU with the same number of threads.
 
     Two backups are kept, the newest and the one before it (``.previous`` is added to its name),
     in case the newest cannot be read; one that is damaged is set aside as ``.damaged``. Both are
@@ -34,7 +34,7 @@ class BackupAndRestore(Callback):
     returns; SIGTERM and SIGHUP are then delivered again, so that they end the program.
 
     Args:
-        path: the file; not the one that the model will be saved to.
+        path: the backup file; not the one that the model will be saved to.
         save_freq: ``"epoch"``, a number of batches, or a ``datetime.timedelta``.
         delete_checkpoint: delete the backups at the end of training. With False one more is
             written there; call ``delete`` once the model is saved, and nothing is lost if saving
@@ -42,14 +42,14 @@ class BackupAndRestore(Callback):
 
     Raises:
         TypeError, ValueError: ``save_freq`` is none of these. ``fit`` raises ``ValueError`` if
-            the backup belongs to a different run: another text, vocabulary, model, batch size and
-            so on, which the message lists.
+            the backup belongs to a different run. The message lists what differs: the text, the
+            vocabulary, the model, the batch size and so on.
 
     >>> BackupAndRestore("novel.backup", save_freq=timedelta(minutes=1)).save_freq.seconds
     60
     """
 
-    runs_last = True  # so that a backup has what the other callbacks did
+    runs_last = True  # so that a backup includes what the other callbacks did
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class BackupAndRestore(Callback):
         self._progress = 0.0
         self._fingerprint: dict[str, Any] | None = None
         if self.trainer.world_size > 1:
-            raise ValueError("BackupAndRestore works with one process. Received: several of them")
+            raise ValueError("BackupAndRestore works with one process. Received: several processes")
         if (found := self._read()) is None:
             return
         header, tensors = found
@@ -93,13 +93,13 @@ class BackupAndRestore(Callback):
             self.trainer.load_state_dict(unflatten_state(header["tree"], tensors))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CorruptModelError(
-                f"The backup does not hold what a backup holds ({error!r:.200}). "
+                f"The backup lacks something that training needs ({error!r:.200}). "
                 f"Received: {str(self.path)!r}"
             ) from None
         _log.info("resumes from the backup %s", self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches there were, so that backups stay as many batches apart."""
+        """Return the number of batches seen, so that backups stay evenly spaced."""
         return {"batches": self._batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class BackupAndRestore(Callback):
             self._write()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Delete the backups of a finished training, unless that was not wanted."""
+        """Delete the backups of a finished training, unless ``delete_checkpoint`` is False."""
         if self.delete_checkpoint and self.trainer.finished:
             try:
                 self.delete()
@@ -147,7 +147,7 @@ class BackupAndRestore(Callback):
         return isinstance(self.save_freq, int) and self._batches % self.save_freq == 0
 
     def _run(self) -> dict[str, Any]:
-        if self._fingerprint is None:  # a digest of the whole text: made once
+        if self._fingerprint is None:  # a digest of the whole text: computed once
             self._fingerprint = self.trainer.fingerprint()
         return self._fingerprint
 
@@ -174,12 +174,12 @@ class BackupAndRestore(Callback):
             )
 
     def _read(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
-        """Return header and tensors of the newest backup that is whole, or None.
+        """Return header and tensors of the newest intact backup, or None.
 
         Raises:
-            FileNotFoundError: there is no folder for the backup.
-            UnsupportedFormatError: the file is something else, which is left alone.
-            CorruptModelError: there are backups, and none is whole.
+            FileNotFoundError: the backup's folder does not exist.
+            UnsupportedFormatError: the file is something else; it is left alone.
+            CorruptModelError: there are backups, but none is intact.
         """
         check_folder(self.path)
         damaged = None
@@ -193,7 +193,7 @@ class BackupAndRestore(Callback):
             except FileNotFoundError:
                 continue
             except CorruptModelError as error:
-                warn(f"A backup is damaged and was passed over: {error}")
+                warn(f"A damaged backup was skipped: {error}")
                 path.replace(path.with_name(f"{path.name}.damaged"))
                 damaged = error
                 continue
@@ -209,7 +209,7 @@ class BackupAndRestore(Callback):
 
 
 def check_fingerprint(backed_up: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    """Raise ``ValueError`` with what differs, unless a backup belongs to this very run."""
+    """Raise ``ValueError`` with the differences unless a backup belongs to this run."""
     different = [
         f"{name} was {backed_up.get(name)!r:.80} and is {now.get(name)!r:.80}"
         for name in sorted({*backed_up, *now})

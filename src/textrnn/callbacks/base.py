@@ -21,7 +21,7 @@ Logs = dict[str, float]
 
 
 class Trainable(Protocol):
-    """What a callback may ask of the thing in training: a ``TextGenerator``."""
+    """What a callback may use of its ``model``, a ``TextGenerator``."""
 
     stop_training: bool
     learning_rate: float
@@ -35,7 +35,7 @@ class Trainable(Protocol):
 
 
 class Resumable(Protocol):
-    """What a callback may ask of the trainer, to back a training up and resume it."""
+    """What a callback may use of its ``trainer``, to back up a run and resume it."""
 
     history: Any
     plan: Any
@@ -46,24 +46,24 @@ class Resumable(Protocol):
     world_size: int
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of training depends on."""
+        """Return everything that the rest of the run depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from there."""
+        """Resume from what ``state_dict`` returned."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must match before a backup can be resumed."""
 
 
 class Callback:
-    """Base of all callbacks: override the hooks you need, the others do nothing.
+    """Base class of all callbacks: override the hooks you need; the others do nothing.
 
     Attributes:
         model: the ``TextGenerator`` in training.
-        trainer: its ``Trainer``, which owns everything that changes in a training.
+        trainer: its ``Trainer``, which owns everything that changes during training.
         params: ``epochs`` (None with a time budget), ``steps`` per epoch, and ``metrics``, the
-            names that the logs of an epoch will have.
-        needs: names of methods that ``model`` must have, "generate" for instance.
+            names in the logs of an epoch.
+        needs: names of methods that ``model`` must have, such as "generate".
         runs_last: whether its hooks are called after those of all other callbacks.
 
     >>> class Count(Callback):
@@ -97,7 +97,7 @@ class Callback:
         self.params = params
 
     def saved_plan(self) -> dict[str, Any] | None:
-        """Return the plan of an earlier run that ``fit`` is to follow; None to make a new one."""
+        """Return the plan of an earlier run for ``fit`` to follow; None for a new plan."""
         return None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -107,13 +107,13 @@ class Callback:
         """Run after the last epoch, however training ended."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run before an epoch; they count from 0."""
+        """Run before an epoch; epochs count from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Run after an epoch and its validation."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a batch; they count from 0 in each epoch."""
+        """Run before a batch; batches count from 0 in each epoch."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Run after a batch. On a GPU ``logs["loss"]`` is refreshed twice a second."""
@@ -125,18 +125,18 @@ class Callback:
         """Run after validation; ``logs`` has ``val_loss`` and its relatives."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a backup must remember of this callback; by default nothing.
+        """Return what a backup must hold of this callback; nothing by default.
 
         It may hold None, numbers, strings and tensors, in dicts, lists and tuples.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what ``state_dict`` returned; called after ``on_train_begin``."""
+        """Resume from what ``state_dict`` returned; called after ``on_train_begin``."""
 
 
 def check_callbacks(callbacks: object) -> None:
-    """Raise ``TypeError`` unless this is a list (or another collection) of callbacks."""
+    """Raise ``TypeError`` unless ``callbacks`` is a list (or another collection) of callbacks."""
     if not isinstance(callbacks, Collection) or not all(isinstance(c, Callback) for c in callbacks):
         raise TypeError(
             "`callbacks` must be a list of Callback objects, such as [EarlyStopping()]. "
@@ -145,13 +145,13 @@ def check_callbacks(callbacks: object) -> None:
 
 
 class CallbackList:
-    """Calls the same hook of several callbacks, in their order.
+    """Calls the same hook of several callbacks, one after the other.
 
     Args:
-        callbacks: those that ``runs_last`` are moved to the end.
-        model: what they see as ``self.model``.
-        trainer: what they see as ``self.trainer``.
-        **params: what they see as ``self.params``.
+        callbacks: in the order of their calls; those with ``runs_last`` are moved to the end.
+        model: their ``self.model``.
+        trainer: their ``self.trainer``.
+        **params: their ``self.params``.
 
     Raises:
         TypeError: a callback needs a method that ``model`` does not have.
@@ -165,8 +165,8 @@ class CallbackList:
             for name in callback.needs:
                 if not hasattr(model, name):
                     raise TypeError(
-                        f"{type(callback).__name__} needs something that can {name}: pass it to "
-                        "TextGenerator.fit, or a TextGenerator as `callback_model`. "
+                        f"{type(callback).__name__} needs a model with the method {name}(): pass "
+                        "it to TextGenerator.fit, or pass a TextGenerator as `callback_model`. "
                         f"Received: {type(model).__name__}"
                     )
             callback.set_model(model)
@@ -178,7 +178,7 @@ class CallbackList:
 
         Args:
             name: of the hook.
-            last: of those callbacks only that run last, or that do not; None: of all.
+            last: True for callbacks that run last only, False for the others only, None for all.
         """
         chosen = [c for c in self.callbacks if last is None or c.runs_last == last]
         methods = [getattr(callback, name) for callback in chosen]
@@ -191,11 +191,11 @@ class CallbackList:
             hook(*args)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
-        """Return what each callback wants to remember, by its class and number."""
+        """Return the state of each callback, by its class and number."""
         return {name: callback.state_dict() for name, callback in self._named()}
 
     def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Give each callback its own back; one that is new starts afresh."""
+        """Restore the state of each callback; a new one starts afresh."""
         for name, callback in self._named():
             if states.get(name):
                 callback.load_state_dict(states[name])
@@ -209,7 +209,7 @@ class CallbackList:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Run ``on_train_begin`` before and every ``on_train_end`` after, whatever happens."""
+        """Call ``on_train_begin`` before and every ``on_train_end`` after, whatever happens."""
         with ExitStack() as stack:
             for callback in reversed(self.callbacks):
                 stack.callback(callback.on_train_end, {})
@@ -218,7 +218,7 @@ class CallbackList:
 
 
 class LambdaCallback(Callback):
-    """Runs functions of your own at the hooks, with the hooks' arguments.
+    """Call your own functions at the hooks, with the hooks' arguments.
 
     Args:
         **hooks: hook name to function.

@@ -1,7 +1,7 @@
 """Callbacks that control training: early stopping, checkpoints, learning rates.
 
-What they monitor is compared with ``params["metrics"]`` before the first step. A callback that adds
-a quantity of its own to the logs adds its name there in ``on_train_begin``.
+The names they monitor are checked against ``params["metrics"]`` before the first step. A callback
+that adds a quantity to the logs appends its name there in ``on_train_begin``.
 """
 
 import math
@@ -19,7 +19,7 @@ _BATCH_LOGS = ("loss", "gradient_norm", "learning_rate", "progress", "tokens_per
 
 
 class _Monitor:
-    """Track the best value of one quantity in the logs. NaN is never the best."""
+    """Tracks the best value of one quantity in the logs. NaN is never the best."""
 
     def __init__(self, name: str, mode: str, min_delta: float, baseline: float | None) -> None:
         check_choice("mode", mode, ("auto", "min", "max"))
@@ -31,7 +31,7 @@ class _Monitor:
         self.best = self.baseline
 
     def check(self, names: Iterable[str] | None) -> None:
-        """Raise ``ValueError`` if the quantity is not among those that there are; None: unknown."""
+        """Raise ``ValueError`` unless the quantity is one of ``names``; None skips the check."""
         if names is not None and self.name not in names:
             valid = any(name.startswith("val_") for name in names)
             hint = (
@@ -53,19 +53,19 @@ class _Monitor:
 
 
 class EarlyStopping(Callback):
-    """Stop training when a monitored quantity has stopped improving.
+    """Stop training when a monitored quantity no longer improves.
 
     Args:
         monitor: a key of the epoch's logs.
-        min_delta: at least 0; an improvement of this size or less does not count.
+        min_delta: at least 0; an improvement by this much or less does not count.
         patience: stop after this many epochs without improvement; 0 means 1, as in Keras.
         mode: ``"min"``, ``"max"``, or ``"auto"`` (min for all of textrnn's own quantities).
         baseline: the value that the first improvement must beat; None for any.
         restore_best_weights: end training with the weights of the best epoch.
-        start_from_epoch: the first epoch, from 0, that is monitored.
+        start_from_epoch: the first epoch to monitor, counted from 0.
 
     Attributes:
-        stopped_epoch: the epoch after which training was stopped; None if it was not.
+        stopped_epoch: the epoch after which training stopped; None if it ran to its end.
         best_epoch: the epoch with the best value; None before there is one.
 
     >>> EarlyStopping(patience=2, restore_best_weights=True).monitor.name
@@ -90,7 +90,7 @@ class EarlyStopping(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left, and check that the quantity will be there."""
+        """Forget earlier trainings, and check that the quantity will be measured."""
         self.monitor.check(_metrics(self))
         self.monitor.best = self.monitor.baseline
         self.stopped_epoch: int | None = None
@@ -133,9 +133,9 @@ class EarlyStopping(Callback):
 class ModelCheckpoint(Callback):
     """Save the model after every epoch, or only when it has improved.
 
-    A folder that does not exist or cannot be written to is an error before training begins, and
-    so is an existing file that is no textrnn model. A file that cannot be written later, say
-    because the disk is full, is a warning, and training continues.
+    A missing or read-only folder is an error before training begins, and so is an existing file
+    that is not a textrnn model. If a file cannot be written later, say because the disk is full,
+    a warning says so and training continues.
 
     Args:
         filepath: the file. It may name the epoch (from 1) and any of the logs, as in
@@ -222,17 +222,17 @@ class ModelCheckpoint(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Lower the learning rate when a monitored quantity has stopped improving.
+    """Lower the learning rate when a monitored quantity no longer improves.
 
-    What is lowered is the peak that the schedule multiplies; with
-    ``compile(schedule="constant")`` that is the rate itself.
+    This lowers the peak that the schedule multiplies; with ``compile(schedule="constant")`` the
+    peak is the rate itself.
 
     Args:
         monitor: a key of the epoch's logs.
         factor: multiplies the rate, in (0, 1).
         patience: lower the rate after this many epochs without improvement.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        min_delta: at least 0; an improvement of this size or less does not count.
+        min_delta: at least 0; an improvement by this much or less does not count.
         cooldown: epochs after a reduction that do not count towards ``patience``.
         min_lr: the lowest rate, at least 0.
     """
@@ -256,7 +256,7 @@ class ReduceLROnPlateau(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left, and check that the quantity will be there."""
+        """Forget earlier trainings, and check that the quantity will be measured."""
         self.monitor.check(_metrics(self))
         self.monitor.best = self.monitor.baseline
         self._waited = 0
@@ -290,8 +290,8 @@ class ReduceLROnPlateau(Callback):
 class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch.
 
-    What is set is the peak that the schedule multiplies; with ``compile(schedule="constant")``
-    that is the rate itself.
+    This sets the peak that the schedule multiplies; with ``compile(schedule="constant")`` the
+    peak is the rate itself.
 
     Args:
         schedule: a function of the epoch (from 0) and the current rate that returns the new one.
@@ -314,7 +314,7 @@ class TerminateOnNaN(Callback):
     lowers the rate once, then raises ``NonFiniteError``; with it, ``fit`` returns the history.
 
     Args:
-        raise_error: raise ``NonFiniteError`` at once instead.
+        raise_error: raise ``NonFiniteError`` at once instead of stopping.
     """
 
     def __init__(self, *, raise_error: bool = False) -> None:
@@ -330,6 +330,6 @@ class TerminateOnNaN(Callback):
 
 
 def _metrics(callback: Callback) -> list[str] | None:
-    """Return the names that the logs of an epoch will have, if they are known by now."""
+    """Return the names in the logs of an epoch, or None if they are not known yet."""
     names: list[str] | None = getattr(callback, "params", {}).get("metrics")
     return names

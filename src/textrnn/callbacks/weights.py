@@ -9,12 +9,12 @@ from textrnn.checks import check_number
 
 
 class KeepBestWeights(Callback):
-    """End training with the weights of the epoch that had the lowest ``val_loss``.
+    """End training with the weights of the epoch with the lowest ``val_loss``.
 
     ``TextGenerator.fit`` always does this if there is validation data.
 
     Args:
-        print_fn: called with a line that names the best epoch, unless it is the last one.
+        print_fn: called with a line that names the best epoch, unless that is the last one.
 
     Attributes:
         best_epoch: the epoch with the lowest ``val_loss``; None without validation.
@@ -25,7 +25,7 @@ class KeepBestWeights(Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left."""
+        """Forget earlier trainings."""
         self.best_epoch: int | None = None
         self._lowest = math.inf
         self._last = 0
@@ -63,8 +63,8 @@ class KeepBestWeights(Callback):
 class SwapEMAWeights(Callback):
     """Average the weights over training; validate, save and end with the average.
 
-    The average is an exponential moving one (Polyak and Juditsky 1992): after each step it moves
-    towards the weights by ``1 - ema_momentum``, and faster in the first steps, so that it soon
+    This is an exponential moving average (Polyak and Juditsky 1992): after each step it moves
+    towards the weights by ``1 - ema_momentum``, faster in the first steps, so that it soon
     forgets the initial weights. It helps if the learning rate does not fall to zero at the end.
 
     Args:
