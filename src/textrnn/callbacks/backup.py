@@ -28,17 +28,17 @@ class BackupAndRestore(Callback):
     equals that of an uninterrupted run to the last bit, given a number of epochs, the same
     PyTorch, and a CPU with the same number of threads.
 
-    Two backups are kept, the newest and the one before it (``.previous`` is added to its name),
-    in case the newest cannot be read; one that is damaged is set aside as ``.damaged``. Both are
-    deleted at the end of training. Ctrl-C, SIGTERM and SIGHUP write one more before ``fit``
-    returns; SIGTERM and SIGHUP are then delivered again, so that they end the program.
+    Two backups are kept, in case the newest cannot be read: the older one has ``.previous`` added
+    to its name. A damaged one is set aside as ``.damaged``. Both are deleted at the end of
+    training. Ctrl-C, SIGTERM and SIGHUP write one more before ``fit`` returns; SIGTERM and SIGHUP
+    are then delivered again, so that they end the program.
 
     Args:
         path: the backup file; not the one that the model will be saved to.
         save_freq: ``"epoch"``, a number of batches, or a ``datetime.timedelta``.
-        delete_checkpoint: delete the backups at the end of training. With False one more is
-            written there; call ``delete`` once the model is saved, and nothing is lost if saving
-            fails.
+        delete_checkpoint: delete the backups at the end of training. If False, a last one is
+            written instead, so nothing is lost if saving the model fails; call ``delete`` once
+            it is saved.
 
     Raises:
         TypeError, ValueError: ``save_freq`` is none of these. ``fit`` raises ``ValueError`` if
@@ -103,7 +103,7 @@ class BackupAndRestore(Callback):
         return {"batches": self._batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue counting from there."""
+        """Resume counting from ``state_dict``."""
         self._batches = state["batches"]
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -115,7 +115,7 @@ class BackupAndRestore(Callback):
         self._is_last = self.trainer.stopped_by is not None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write a backup if it is due, if a signal came, or if one is to stay at the end."""
+        """Write a backup if it is due, if a signal arrived, or if one is to stay at the end."""
         ends = self._progress >= 1 or self.model.stop_training
         stays = ends and not self.delete_checkpoint
         if not self._is_last and (self.save_freq == "epoch" or self.trainer.stopped_by or stays):
@@ -154,8 +154,8 @@ class BackupAndRestore(Callback):
     def _write(self) -> None:
         """Write a backup; the newest one becomes the previous one.
 
-        A backup that cannot be written must not end training: it is a warning. Where a model
-        counts, at once, there is nothing to resume.
+        If it cannot be written, a warning says so and training continues. A model that learns by
+        counting has nothing to resume.
         """
         if self.trainer.state is None:
             return

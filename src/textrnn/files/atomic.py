@@ -55,7 +55,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if os.name == "posix":
         try:
             folder = os.open(target.parent, os.O_RDONLY)
-        except PermissionError:  # a folder that may be written to and not read: it is asked nothing
+        except PermissionError:  # a folder that is writable but not readable cannot be synced
             return
         try:
             os.fsync(folder)

@@ -1,4 +1,4 @@
-"""What to choose where the user chose nothing: by the text, the time and the device."""
+"""Defaults for what the user left open, chosen from the text, the time and the device."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from textrnn.training.plan import FitArguments, Plan
 from textrnn.training.threads import training_speed
 
 EPOCHS = 10
-"""Passes over the text where neither epochs nor minutes are given."""
+"""Passes over the text if neither epochs nor minutes are given."""
 
 _MANY = 1000  # tokens in a vocabulary: more than an alphabet has
 
@@ -37,11 +37,11 @@ def choose_plan(
         corpus: the text.
         vocab_size: V.
         asked: what the caller of ``fit`` chose.
-        model: a name in ``MODELS`` or a class, for a new model; or the model that there is.
+        model: a name in ``MODELS`` or a class, for a new model; or the existing model.
         model_args: the arguments of a new model that the user chose.
-        precision: as ``OptimizerConfig`` has it.
-        device: where.
-        began: when ``asked.minutes`` began.
+        precision: as in ``OptimizerConfig``.
+        device: where the model is trained.
+        began: when ``asked.minutes`` began, by ``time.perf_counter``.
     """
     precision = pick_precision(precision, device, family_of(model) is not None)
     speed = 0.0
@@ -74,7 +74,7 @@ def choose_plan(
 def estimate_tokens(
     tokens: int, epochs: int | None, minutes: float | None, speed: float, vocab_size: int
 ) -> int:
-    """Return how many tokens a training reads, over all its epochs, with a model of 256.
+    """Return how many tokens a model of width 256 would read in training, over all epochs.
 
     Args:
         tokens: the length of the text to train on.
@@ -98,21 +98,21 @@ def choose_model_args(
     *,
     timed: bool = False,
 ) -> dict[str, Any]:
-    """Return the arguments of a model for a text of so many tokens.
+    """Return the arguments of a new model for a text of so many tokens.
 
-    The more a training reads, the wider the model that pays; the more epochs it makes, the more
-    dropout it needs against overfitting, and on the recurrent weights too (``weight_drop``,
-    Merity et al. 2018) where they are very many. A large vocabulary learns more from little text
-    if the embeddings serve as the output weights too (``tie_weights``). A model that is not
-    recurrent has defaults of its own. The figures behind this are in ``benchmarks/RESULTS.md``.
+    The more tokens it will read, the wider the model should be. The more epochs it makes, the more
+    dropout it needs against overfitting; with very many, also on the recurrent weights
+    (``weight_drop``, Merity et al. 2018). With a large vocabulary and little text it learns more
+    if the embeddings are the output weights too (``tie_weights``). A model that is not recurrent
+    keeps its class's defaults. ``benchmarks/RESULTS.md`` has the measurements behind this.
 
     Args:
         model: a name in ``MODELS``, or a class.
         given: the arguments that the user chose.
         tokens: the length of the text to train on.
-        budget: how many tokens a model of 256 would read, over all epochs (``estimate_tokens``).
+        budget: how many tokens a model of width 256 would read (``estimate_tokens``).
         vocab_size: V.
-        timed: whether training ends by time, so that a wider model reads less.
+        timed: whether training ends by time; a wider model then reads less.
     """
     family = family_of(model)
     if family is None or not family.sized_by_text:
@@ -122,7 +122,7 @@ def choose_model_args(
     # Where width 384 would soon overfit, use 512 and fewer epochs.
     wide = 25_000_000 if timed and 30 < epochs < 100 else 40_000_000
     hidden = 256 if budget < 9_000_000 else 384 if budget < wide else 512
-    if many:  # three epochs with twice the width teach more than seven
+    if many:  # three epochs at twice the width learn more than seven
         hidden = 512 if timed and epochs > 6 else 256
     if timed:
         epochs *= _cost(256, vocab_size) / _cost(hidden, vocab_size)
@@ -139,7 +139,7 @@ def choose_model_args(
 
 
 _DROPOUT = ((0.1, 7), (0.25, 13), (0.4, 20), (0.5, float("inf")))
-"""The dropout that pays where ``overfitting``, epochs at width 256, is below the second number."""
+"""The dropout to use while ``overfitting``, in epochs at width 256, is below the second number."""
 
 
 def choose_batch(
@@ -147,8 +147,8 @@ def choose_batch(
 ) -> dict[str, Any]:
     """Return batch size, sequence length and peak learning rate.
 
-    On a CPU small batches learn most per second, where there is little time or text very small
-    ones; a GPU needs many rows to be busy.
+    On a CPU small batches learn most per second, and with little time or text even smaller ones.
+    A GPU needs many rows to be busy.
     """
     if device_type == "cpu":
         rows = 16 if budget < 3_000_000 or tokens < 300_000 else 32
@@ -158,7 +158,7 @@ def choose_batch(
 
 
 def headline(model: LanguageModel, corpus: Corpus, plan: Plan) -> str:
-    """Return one line about model (but for what is off), text and how it is trained."""
+    """Return one line about the model (leaving out what is off), the text and the plan."""
     settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
     config = ", ".join(f"{name}={value}" for name, value in settings.items())
     valid = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
@@ -174,6 +174,6 @@ def headline(model: LanguageModel, corpus: Corpus, plan: Plan) -> str:
 
 
 def _cost(hidden_size: int, vocab_size: int) -> int:
-    """Return the multiplications that an LSTM makes per token, forward."""
+    """Return the multiplications of an LSTM's forward pass per token."""
     width = 64 if vocab_size <= _MANY else hidden_size
     return 4 * hidden_size * (width + hidden_size) + hidden_size * vocab_size

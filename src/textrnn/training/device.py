@@ -1,4 +1,4 @@
-"""Where tensors live, and what the machine can do."""
+"""Devices and precisions: where tensors live, and what the machine can do."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-"""What ``compile(precision=...)`` takes."""
+"""The values of ``compile(precision=...)``."""
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -36,21 +36,21 @@ def pick_device(device: str | torch.device) -> torch.device:
 
 
 def pick_precision(precision: str, device: torch.device, known: bool = True) -> str:
-    """Return the torch dtype, by name, in which a device multiplies matrices in training.
+    """Return the name of the torch dtype in which a device multiplies matrices in training.
 
-    "auto" is float16 on CUDA, which cuDNN's fastest recurrent kernels want; bfloat16 on a CPU
+    "auto" is float16 on CUDA, because cuDNN's fastest recurrent kernels need it; bfloat16 on a CPU
     with instructions for it (AVX512-BF16 or AMX), where an LSTM then learns from about 1.6 times
-    as many tokens a second; float32 elsewhere.
+    as many tokens per second; and float32 elsewhere.
 
     Args:
         precision: what the user asked for, one of ``PRECISIONS``.
         device: where the model is.
-        known: whether the model's class is textrnn's own; "auto" is float32 for others, which may
-            not run under ``torch.autocast``.
+        known: whether the model's class is one of textrnn's; "auto" is float32 for other classes,
+            which may not run under ``torch.autocast``.
 
     Raises:
-        ValueError: float16 was asked for on a CPU, whose kernels cannot train in it, or bfloat16
-            on one that has too old instructions for it (x86-64 without AVX-512).
+        ValueError: float16 on a CPU, whose kernels cannot train in it, or bfloat16 on a CPU that
+            is too old for it (x86-64 without AVX-512).
 
     >>> pick_precision("float32", torch.device("cpu"))
     'float32'
@@ -79,14 +79,14 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 def _can_bfloat16() -> bool:
-    """Return whether oneDNN, which computes LSTMs on a CPU where there is one, can in bfloat16."""
+    """Return whether oneDNN, which computes LSTMs on a CPU, can do so in bfloat16."""
     if not torch.backends.mkldnn.is_available():
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _cpu_precision() -> str:
-    """Return what a CPU computes fastest in, by the flags that Linux tells of it."""
+    """Return the precision in which a CPU is fastest, by the flags that Linux lists."""
     try:
         flags = Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
     except OSError:
@@ -95,7 +95,7 @@ def _cpu_precision() -> str:
 
 
 def ids_to_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Move a text to a device as small integers; a batch is widened when it is used."""
-    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch can do little with these
+    """Return ids on a device, as small integers; each batch is widened when it is used."""
+    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch supports few operations on these
         ids = ids.astype(np.int32)
     return torch.from_numpy(ids).to(device)

@@ -1,8 +1,8 @@
-"""Several processes on one training, by torch.distributed; nothing in one process.
+"""Training in several processes, with torch.distributed; in one process nothing changes.
 
 Start them with ``torchrun --nproc-per-node 2 train.py``. Each process reads its own rows of
-every batch (``ContiguousBatcher`` takes ``rank`` and ``world_size``) and gradients are
-averaged, so the weights are the same everywhere and equal those of one process.
+every batch (``ContiguousBatcher`` takes ``rank`` and ``world_size``), and gradients are
+averaged, so the weights are the same in every process, and the same as with one process.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Return the number of this process, and how many there are; (0, 1) if there is one.
+    """Return the number of this process and the number of processes; (0, 1) for a single one.
 
     >>> rank_and_world_size()
     (0, 1)
@@ -21,7 +21,7 @@ def rank_and_world_size() -> tuple[int, int]:
 
 
 def wrap(model: nn.Module) -> nn.Module:
-    """Return the model to call in training: the model itself, or one that averages gradients."""
+    """Return the module to call in training: the model, or a wrapper that averages gradients."""
     if rank_and_world_size()[1] == 1:
         return model
     return nn.parallel.DistributedDataParallel(
@@ -30,7 +30,7 @@ def wrap(model: nn.Module) -> nn.Module:
 
 
 def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
-    """Average a tensor over the processes; every process gets the result."""
+    """Return the mean of a tensor over all processes, in every process."""
     world_size = rank_and_world_size()[1]
     if world_size > 1:
         torch.distributed.all_reduce(value)
@@ -39,10 +39,10 @@ def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """Return whether a flag is set in any process; all of them get the same answer.
+    """Return whether a flag is set in any process; the answer is the same in all of them.
 
     Args:
-        flag: this process's.
+        flag: the flag of this process.
         device: where its model is.
 
     >>> any_rank(True, torch.device("cpu"))

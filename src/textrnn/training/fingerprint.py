@@ -1,4 +1,4 @@
-"""What makes a training the one it is, so that a backup is never resumed by another one."""
+"""The fingerprint of a run, so that no other run resumes its backup."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ _CHUNK = 1 << 22  # ids whose digest is computed at a time
 def fingerprint(
     model: LanguageModel, config: OptimizerConfig, corpus: Corpus, plan: Plan, seed: int | None
 ) -> dict[str, Any]:
-    """Return what must match before a backup can be resumed, as JSON has it.
+    """Return what must match before a backup can be resumed, as values for JSON.
 
     Args:
         model: its type and config, and which of its parameters are frozen.
         config: how it is optimised.
         corpus: the ids, and the tokens that they stand for.
         plan: how long to train, in what batches and precision.
-        seed: of the training.
+        seed: the seed of training.
     """
     vocab = None if corpus.vocab is None else json.dumps(corpus.vocab.to_config())
     facts = {
@@ -51,6 +51,6 @@ _OF_PLAN = (
 
 def _digest(ids: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for first in range(0, len(ids), _CHUNK):  # of int64, whatever type the ids have
+    for first in range(0, len(ids), _CHUNK):  # as int64, whatever dtype the ids have
         digest.update(np.ascontiguousarray(ids[first : first + _CHUNK], dtype=np.int64).data)
     return f"{len(ids)} tokens with sha256 {digest.hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""One trainer at a time; a dict, because a ``threading.Lock`` neither copies nor pickles."""
+"""One training at a time, by a dict: a ``threading.Lock`` cannot be copied or pickled."""
 
 import threading
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 
 class TrainingLock:
-    """Lets one training at a time have a thing, and keeps other threads off it meanwhile.
+    """Lets one thread at a time train an object, and keeps other threads off it meanwhile.
 
     >>> lock = TrainingLock("generator")
     >>> with lock.held():
-    ...     lock.check()  # the thread in training may go on using it
+    ...     lock.check()  # the thread that trains may use it
     """
 
     def __init__(self, name: str) -> None:
@@ -19,12 +19,12 @@ class TrainingLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Take it, or raise ``RuntimeError`` if it is in training already."""
+        """Hold the lock, or raise ``RuntimeError`` if training is under way."""
         mine = (threading.get_ident(), object())
-        if self._holder.setdefault("by", mine) is not mine:  # one step: no thread comes between
+        if self._holder.setdefault("by", mine) is not mine:  # atomic: no thread can interfere
             raise RuntimeError(
                 f"This {self.name} is being trained already; wait until that fit has ended, or "
-                f"train another one. Received: a second fit at the same time"
+                f"train another {self.name}. Received: a second fit at the same time"
             )
         try:
             yield
@@ -32,7 +32,7 @@ class TrainingLock:
             del self._holder["by"]
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` if another thread is training it."""
+        """Raise ``RuntimeError`` if another thread is training the object."""
         by = self._holder.get("by")
         if by is not None and by[0] != threading.get_ident():
             raise RuntimeError(

@@ -1,4 +1,4 @@
-"""The learning-rate finder: train with ever higher rates for a moment, and look at the loss."""
+"""The learning-rate finder: train briefly with ever higher rates, and watch the loss."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOWEST, _HIGHEST = 1e-6, 1.0
 _MEMORY = 0.9  # the share of the smoothed loss that a step keeps
 _DIVERGED = 2.0  # the search ends where the loss is this many times the lowest
-_QUIET = 1e-4 * (1 + 1e-9)  # up to this rate hardly anything is learnt in so few steps
+_QUIET = 1e-4 * (1 + 1e-9)  # up to this rate hardly anything is learned in so few steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,8 +46,8 @@ class SuggestedLRs:
     def fell(self) -> bool:
         """Whether the loss fell at any rate; if not, the suggestions mean nothing.
 
-        It does not fall if the model has learnt the text already. A fall is a loss below those
-        at rates up to 1e-4 by more than they differ among themselves, or by more than a tenth.
+        It does not fall if the model has learned the text already. It fell if a loss lies below
+        those at rates up to 1e-4 by more than they vary, or by more than a tenth.
 
         >>> SuggestedLRs([1e-4, 1e-2, 1.0], [2.0, 2.0, 3.5]).fell
         False
@@ -63,7 +63,7 @@ class SuggestedLRs:
 
         A fall is a run of losses, with others left out between them, each below the one before.
         The longest such run is found exactly. In spirit this is fastai's ``valley``, its default
-        since 2021: neither at the edge of divergence nor where nothing is learnt yet.
+        since 2021: neither at the edge of divergence nor where nothing is learned yet.
         """
         fall = _longest_fall(self.losses)
         return self.learning_rates[fall[(2 * (len(fall) - 1)) // 3]]
@@ -76,7 +76,7 @@ class SuggestedLRs:
 
     @property
     def minimum(self) -> float:
-        """A tenth of the rate with the lowest loss (Howard's rule), not below those tried."""
+        """A tenth of the rate with the lowest loss (Howard's rule), at least the lowest tried."""
         lowest = self.learning_rates[int(np.argmin(self.losses))]
         return max(lowest / 10, self.learning_rates[0])
 
@@ -132,14 +132,14 @@ def lr_find(
     steps: int = 100,
     seed: int | None = None,
 ) -> SuggestedLRs:
-    """Train a copy of a model with a rate that grows at every step, until the loss diverges.
+    """Train a copy of a model at a rate that grows with every step, until the loss diverges.
 
     Source: Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3;
     fastai's ``lr_find``. The rates are those of the last layer group; the other groups keep
     their ratios to it. The model and the global random number generators are not changed.
 
     Args:
-        model: the model to be trained.
+        model: the model.
         ids: (N,) integers, the training text.
         config: how to optimise; the schedule is ignored.
         batch_size: rows of text read side by side.
@@ -160,8 +160,8 @@ def lr_find(
     check_int("steps", steps, 2)
     if not any(True for _ in model.parameters()):
         raise ValueError(
-            "There is no learning rate to find: the model has no parameters, it learns by "
-            f"counting. Call fit instead. Received: {type(model).__name__}"
+            "There is no learning rate to find: the model learns by counting and has no "
+            f"parameters. Call fit instead. Received: {type(model).__name__}"
         )
     train_step = TrainStep(copy.deepcopy(model), config, seed=seed)
     batcher = ContiguousBatcher(
@@ -176,7 +176,7 @@ def lr_find(
             train_step.learning_rate = float(rate)
             loss, state = train_step(x, y, state)
             past = _MEMORY * past + (1 - _MEMORY) * float(loss)
-            weight = _MEMORY * weight + (1 - _MEMORY)  # so that the first losses count fully
+            weight = _MEMORY * weight + (1 - _MEMORY)  # removes the bias of the first losses
             if not math.isfinite(past) or past / weight > _DIVERGED * min(losses, default=math.inf):
                 break
             rates.append(float(rate))

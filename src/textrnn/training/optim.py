@@ -1,4 +1,4 @@
-"""Optimisers: how the weights change in a step, and at which rate in each layer group."""
+"""Optimisers: how a step changes the weights, and at which rate in each layer group."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -75,7 +75,7 @@ class OptimizerConfig:
         check_choice("precision", self.precision, PRECISIONS)
 
     def with_rate(self, learning_rate: float) -> "OptimizerConfig":
-        """Return this configuration with a learning rate, if it has none yet."""
+        """Return this configuration; if it has no learning rate yet, with this one."""
         if self.learning_rate is not None:
             return self
         return replace(self, learning_rate=learning_rate)
@@ -85,7 +85,7 @@ class OptimizerConfig:
         return self.schedule if callable(self.schedule) else SCHEDULES[self.schedule]
 
     def to_config(self) -> dict[str, str]:
-        """Return each value as text that is the same in every process, functions by name.
+        """Return each value as text that is the same in every process; functions by their names.
 
         >>> config = OptimizerConfig(optimizer=partial(torch.optim.SGD, momentum=0.9))
         >>> config.to_config()["optimizer"]
@@ -101,7 +101,7 @@ def learning_rates(spec: LearningRate, groups: Sequence[str]) -> dict[str, float
         spec: a float for all groups; ``slice(lo, hi)`` for rates from ``lo`` at the input to
             ``hi`` at the output, each the same multiple of the one before, as in fastai;
             ``slice(hi)`` for ``hi`` at the output and ``hi / 10`` below it; a list with one
-            rate per group; or a dict with the rate of every group by name. All above 0.
+            rate per group; or a dict from every group's name to its rate. All are above 0.
         groups: the names of the groups, from input to output.
 
     Raises:
@@ -127,14 +127,14 @@ def learning_rates(spec: LearningRate, groups: Sequence[str]) -> dict[str, float
             )
         if missing := [name for name in groups if name not in spec]:
             raise ValueError(
-                f"`learning_rate` must give a rate for every layer group; missing: "
+                f"`learning_rate` must have a rate for every layer group; missing: "
                 f"{', '.join(missing)}. Received: {dict(spec)!r}"
             )
         rates = [spec[name] for name in groups]
     elif isinstance(spec, Sequence) and not isinstance(spec, str):
         if len(spec) != len(groups):
             raise ValueError(
-                f"`learning_rate` must give one rate for each of the {len(groups)} layer groups "
+                f"`learning_rate` must have one rate for each of the {len(groups)} layer groups "
                 f"({', '.join(groups)}). Received: {spec!r}"
             )
         rates = list(spec)
@@ -146,7 +146,7 @@ def learning_rates(spec: LearningRate, groups: Sequence[str]) -> dict[str, float
 def make_optimizer(model: LanguageModel, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Return an optimiser whose parameter groups follow the model's layer groups.
 
-    Each parameter group has, besides torch's own entries, ``name`` (its layer group) and
+    In addition to torch's own entries each parameter group has ``name`` (its layer group) and
     ``peak`` (the rate that the schedule's factor multiplies).
 
     Raises:
@@ -198,7 +198,7 @@ def extend_moments(
 
 
 def _set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float | None) -> None:
-    """Set the decay of matrices, None for the optimiser's default, and that of biases to 0."""
+    """Set the decay of matrices (None keeps the optimiser's default), and that of biases to 0."""
     if "weight_decay" not in optimizer.defaults:
         if weight_decay:
             raise ValueError(
@@ -212,7 +212,7 @@ def _set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float | No
 
 
 def _check_made(optimizer: object, groups: list[dict[str, Any]]) -> None:
-    """Raise ``TypeError`` unless this is an optimiser of these parameter groups."""
+    """Raise ``TypeError`` unless ``optimizer`` is an optimiser of these parameter groups."""
     names = [group["name"] for group in groups]
     if isinstance(optimizer, torch.optim.Optimizer):
         if [group.get("name") for group in optimizer.param_groups] == names:
@@ -233,7 +233,7 @@ def _check_optimizer(optimizer: object) -> None:
     base = torch.optim.Optimizer
     if isinstance(optimizer, base):
         raise TypeError(
-            "`optimizer` must be a class or a function, since the optimiser is made for the "
+            "`optimizer` must be a class or a function, because the optimiser is made for the "
             "parameters of the model that `fit` trains: pass torch.optim.SGD, or "
             "functools.partial(torch.optim.SGD, momentum=0.9). "
             f"Received: an instance of {type(optimizer).__name__}"
@@ -248,7 +248,7 @@ def _check_optimizer(optimizer: object) -> None:
 
 
 def _check_learning_rate(spec: LearningRate | None) -> None:
-    """Check each rate; whether they fit the layer groups can be said once there is a model."""
+    """Check each rate; whether they fit the layer groups is checked once there is a model."""
     values: list[object] = [spec]
     if isinstance(spec, slice):
         values = [spec.stop] if spec.start is None else [spec.start, spec.stop]
@@ -269,7 +269,7 @@ def _can_fuse(groups: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _spell(value: object) -> str:
-    """Return a value as text that holds no address: functions and classes by qualified name."""
+    """Return a value as text without addresses: functions and classes by qualified name."""
     if isinstance(value, partial):
         arguments = [*map(_spell, value.args)]
         arguments += [f"{name}={_spell(argument)}" for name, argument in value.keywords.items()]

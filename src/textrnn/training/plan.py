@@ -1,4 +1,4 @@
-"""What ``fit`` was asked for, and what it decided."""
+"""The arguments of ``fit``, and the plan that it makes of them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,10 +9,10 @@ from textrnn.checks import check_int, check_number
 
 @dataclass(frozen=True, kw_only=True)
 class FitArguments:
-    """Holds what the caller of ``fit`` asked for, checked; None is left open.
+    """Holds what the caller of ``fit`` asked for, checked; None leaves a choice open.
 
     Args:
-        epochs: the number of the epoch to stop before, from 1; None with ``minutes``.
+        epochs: the number of the last epoch plus 1, at least 1; None with ``minutes``.
         minutes: wall time instead, above 0.
         batch_size: rows of text read side by side.
         seq_len: the length of back-propagation through time, in tokens.
@@ -20,8 +20,8 @@ class FitArguments:
         stateful: whether the state is carried from batch to batch.
 
     Raises:
-        TypeError, ValueError: a value is out of range, or both of ``epochs`` and ``minutes`` or
-            neither are given.
+        TypeError, ValueError: a value is out of range, or both or neither of ``epochs`` and
+            ``minutes`` are given.
 
     >>> FitArguments(epochs=3).minutes is None
     True
@@ -57,7 +57,7 @@ class FitArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(FitArguments):
-    """Holds everything that was decided before the first step.
+    """Holds everything that ``fit`` decides before the first step.
 
     Args:
         epochs: as asked for.
@@ -66,12 +66,12 @@ class Plan(FitArguments):
         seq_len: the length of back-propagation through time, in tokens.
         initial_epoch: as asked for.
         stateful: as asked for.
-        learning_rate: at the schedule's peak; None is the optimiser's own.
+        learning_rate: at the schedule's peak; None for the optimiser's default.
         precision: of matrix products, "float32", "bfloat16" or "float16".
-        speed: the tokens per second that an LSTM of 256 was measured to read on this machine,
-            from which sizes were chosen for ``minutes``; 0 where there was no need.
-        model_args: the arguments that a new model is built with.
-        began: when ``minutes`` began, by ``time.perf_counter``; None is when training begins.
+        speed: the measured tokens per second of an LSTM of width 256 on this machine, by which
+            sizes are chosen for ``minutes``; 0 if it was not needed.
+        model_args: the arguments of a new model.
+        began: when ``minutes`` began, by ``time.perf_counter``; None for the start of training.
 
     >>> Plan(epochs=3, batch_size=16).seq_len
     64
@@ -92,7 +92,7 @@ class Plan(FitArguments):
         return config
 
     def to_params(self) -> dict[str, Any]:
-        """Return what ``History.params`` remembers of the plan."""
+        """Return the part of the plan that ``History.params`` holds."""
         names = (
             "epochs",
             "minutes",
@@ -106,12 +106,12 @@ class Plan(FitArguments):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Plan":
-        """Return the plan that ``to_config`` described; what it does not know is left out."""
+        """Return the plan that ``to_config`` described; unknown entries are ignored."""
         known = {f.name for f in fields(cls)} - {"began"}
         return cls(**{name: value for name, value in config.items() if name in known})
 
     def with_arguments(self, asked: FitArguments, model_args: Mapping[str, Any]) -> "Plan":
-        """Return this plan of an earlier run with what the caller asks for now."""
+        """Return this plan with the arguments of a new call of ``fit``."""
         given = {name: value for name, value in asdict(asked).items() if value is not None}
         length = {"epochs": asked.epochs, "minutes": asked.minutes}
         return replace(self, **{**given, **length}, model_args={**self.model_args, **model_args})

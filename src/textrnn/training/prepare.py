@@ -1,4 +1,4 @@
-"""From a corpus to a plan, and to the model that is trained."""
+"""From a corpus to a plan and a model to train."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _RATE = 3e-3  # where nothing chose a learning rate
 
 @dataclass(frozen=True)
 class Setup:
-    """Holds what the user chose before there was a text, and applies it to one.
+    """Holds what the user chose before ``fit``, and applies it to a corpus.
 
     Args:
         model: a name or a class, for a new model.
-        model_args: its arguments that the user chose.
+        model_args: the arguments of it that the user chose.
         device: where it is trained.
         seed: of its initial weights and of training.
         config: how to optimise.
@@ -45,14 +45,14 @@ class Setup:
         model: LanguageModel | None = None,
         saved: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """Return how to train on a corpus.
+        """Return the plan for training on a corpus.
 
         Args:
             corpus: the text.
             asked: what the caller of ``fit`` chose.
             began: when ``asked.minutes`` began, by ``time.perf_counter``.
-            model: the one that there is.
-            saved: the plan of an earlier run, which is followed.
+            model: the existing model; None for a new one.
+            saved: the plan of an earlier run, to be followed.
         """
         if saved is not None:
             return Plan.from_config(saved).with_arguments(asked, self.model_args)
@@ -68,23 +68,23 @@ class Setup:
         )
 
     def config_for(self, plan: Plan) -> OptimizerConfig:
-        """Return how to optimise, with the rate that was chosen if the user gave none."""
+        """Return how to optimise, with the plan's learning rate if the user chose none."""
         return self.config.with_rate(plan.learning_rate or _RATE)
 
     def model_for(
         self, corpus: Corpus, plan: Plan, model: LanguageModel | None, vocab: Tokenizer | None
     ) -> LanguageModel:
-        """Return a model for a corpus: a new one, the one that there is, or that one extended.
+        """Return a model for a corpus: a new one, the existing one, or that one extended.
 
         Args:
-            corpus: what it is to be trained on.
-            plan: the arguments of a new model.
-            model: the one that there is.
-            vocab: the vocabulary that it was made for; the corpus's may be larger.
+            corpus: the text to train on.
+            plan: has the arguments of a new model.
+            model: the existing model; None for a new one.
+            vocab: the existing model's vocabulary; that of the corpus may be larger.
 
         Raises:
-            ValueError: the model has another number of tokens than the corpus's vocabulary, or
-                its class breaks the contract.
+            ValueError: ``vocab_size`` of the model differs from the corpus's vocabulary, or its
+                class breaks the contract.
         """
         size, is_new = len(corpus.vocab or ()), model is None or vocab is None
         if model is None:

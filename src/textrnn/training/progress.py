@@ -1,4 +1,4 @@
-"""Progress, speed and running loss of a training."""
+"""Progress, speed and running loss."""
 
 import math
 import time
@@ -6,23 +6,23 @@ from typing import Any
 
 import torch
 
-_REFRESH = 0.5  # seconds between two looks at the loss on a device that works ahead of us
-_VALIDATION_COST = 0.4  # of a token, in tokens of training; a first guess until one was timed
-_STEPS_TO_TRUST = 10  # before the speed is believed
+_REFRESH = 0.5  # seconds between two reads of the loss on a device that runs asynchronously
+_VALIDATION_COST = 0.4  # of a token, in tokens of training; a guess until validation was timed
+_STEPS_TO_TRUST = 10  # before the speed is used
 
 
 class Progress:
-    """Measures how far a training is: by steps, or by time with the last validation reserved.
+    """Measures the progress of training, by steps or by a time budget that includes validation.
 
     Args:
-        seconds: the time budget; None if training is measured in steps.
-        valid_tokens: the length of the validation text, for a first guess of what it will take.
-        began: when the budget began to run, by ``time.perf_counter``; now if None.
+        seconds: the time budget; None to count steps.
+        valid_tokens: the length of the validation text, to guess the time that it will take.
+        began: when the budget began, by ``time.perf_counter``; now if None.
 
     Attributes:
-        fraction: of the training that is done, in [0, 1]; it never falls.
-        speed: tokens per second, validation not counted.
-        elapsed: seconds from the start to the last step, those before a resume included.
+        fraction: the part of training that is done, in [0, 1]; it never falls.
+        speed: tokens per second, without validation.
+        elapsed: seconds from the start to the last step, including those before a resume.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Progress:
         self._tokens = 0
 
     def start(self, steps: int) -> None:
-        """Start the training; ``steps`` are planned, which matters if there is no time budget."""
+        """Start training; ``steps`` is the planned number, for use without a time budget."""
         self._steps = steps
         self._started = time.perf_counter()
 
@@ -48,7 +48,7 @@ class Progress:
         """Record a step."""
         self._done += 1
         now = time.perf_counter()
-        if self._done == 1:  # the first step is slow: kernels are chosen, memory is taken
+        if self._done == 1:  # the first step is slow: it chooses kernels and allocates memory
             self._started = now
             self._paused = 0.0
         else:
@@ -71,22 +71,22 @@ class Progress:
         return min(_VALIDATION_COST * self._valid_tokens / self.speed, half)
 
     def add_validation_time(self, seconds: float) -> None:
-        """Record that validation took so long; the last one will take as long."""
+        """Record how long validation took; the last one is expected to take as long."""
         self._reserve = seconds
         self._paused += seconds
 
     @property
     def steps_done(self) -> int:
-        """The number of steps, those before a resume included."""
+        """The number of steps, including those before a resume."""
         return self._before + self._done
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far training is, for ``load_state_dict``."""
+        """Return the progress so far, for ``load_state_dict``."""
         spent = time.perf_counter() - self._began
         return {"fraction": self.fraction, "steps_done": self.steps_done, "spent": spent}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from there: as many steps done, as much time spent."""
+        """Resume with the same number of steps done and the same time spent."""
         self.fraction = state["fraction"]
         self._before, self._done = state["steps_done"], 0
         self._began = time.perf_counter() - state["spent"]
@@ -96,11 +96,11 @@ class RunningLoss:
     """Averages the loss of an epoch, summed on the device and read only now and then.
 
     Attributes:
-        mean: the mean loss over the tokens so far, refused steps left out, in nats per token.
+        mean: the mean loss over the tokens so far, without refused steps, in nats per token.
         latest: the loss of the last step; NaN or infinite if that step was refused.
-        gradient_norm: that of the last step, before clipping.
-        tokens: how many tokens were counted.
-        reads_each_step: whether looking at the loss costs nothing, as on a CPU.
+        gradient_norm: the gradient norm of the last step, before clipping.
+        tokens: the number of tokens so far.
+        reads_each_step: whether reading the loss costs nothing, as on a CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -112,7 +112,7 @@ class RunningLoss:
         self._read_at = 0.0
 
     def add(self, loss: torch.Tensor, gradient_norm: torch.Tensor, tokens: int) -> None:
-        """Add the mean loss of a batch, and the norm of its gradient."""
+        """Add the mean loss of a batch and the norm of its gradient."""
         if self.reads_each_step:
             self.latest, self.gradient_norm = float(loss), float(gradient_norm)
             if not math.isfinite(self.latest):
@@ -133,7 +133,7 @@ class RunningLoss:
         return self._sum / max(self.tokens, 1)
 
     def mean_gradient_norm(self) -> float:
-        """Return the mean norm over the steps so far."""
+        """Return the mean gradient norm over the steps so far."""
         return float(self._norms) / max(self._steps, 1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class RunningLoss:
         return {**sums, "tokens": self.tokens, "steps": self._steps, "latest": self.latest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue summing from there."""
+        """Resume with the sums that ``state_dict`` returned."""
         device = self._sum.device
         self._sum, self._norms = (state[name].to(device) for name in ("sum", "norms"))
         self.tokens, self._steps, self.latest = (state[n] for n in ("tokens", "steps", "latest"))

@@ -2,8 +2,8 @@
 
 A schedule is a pure function from progress (0 at the start of training, 1 at its end) to a
 factor of the learning rate. So it can be printed as a table, and the ratios between layer groups
-stay as they are. Progress is steps done over steps planned or, with a time budget, time spent
-over the budget.
+stay the same. Progress is steps done over steps planned or, with a time budget, time spent over
+the budget.
 
 Each schedule can begin with a warm-up: a part of training in which the factor rises from 1/25
 to 1 along half a cosine. Only ``one_cycle`` has one by default. ``functools.partial`` sets other
@@ -23,8 +23,8 @@ Schedule = Callable[[float], float]
 
 _START = 1 / 25  # the factor at the start of a warm-up, as in fastai
 
-# A schedule is called at every step, so its arguments are compared in place: the checks, which
-# write the message, are called only for an argument that is out of range.
+# A schedule is called at every step, so its arguments are compared in place; the checks, which
+# raise the error, are called only for an argument that is out of range.
 
 
 def constant(progress: float, *, warm_up: float = 0.0) -> float:
@@ -71,7 +71,7 @@ def cosine_restarts(
     Args:
         progress: in [0, 1].
         cycles: the number of falls, at least 1.
-        cycle_mult: the length of each fall divided by that of the fall before, at least 1. Five
+        cycle_mult: the length of each fall divided by that of the previous one, at least 1. Five
             cycles with a factor of 2 take 1, 2, 4, 8 and 16 thirty-firsts of training.
         warm_up: the part of training that the warm-up takes, in [0, 1).
 
@@ -103,7 +103,7 @@ def step_decay(
     Args:
         progress: in [0, 1].
         drops: how many times, at least 1.
-        gamma: what a drop multiplies the factor by, in (0, 1).
+        gamma: the number that each drop multiplies the factor by, in (0, 1).
         warm_up: the part of training that the warm-up takes, in [0, 1).
 
     Raises:
@@ -142,13 +142,13 @@ _INSTEAD = {
 
 
 def check_schedule(schedule: object) -> None:
-    """Raise unless this is the name of a schedule, or a function that is one.
+    """Raise an error unless ``schedule`` is the name of a schedule or a function that is one.
 
-    A function is called at the start, the middle and the end of training.
+    A function is tried at the start, the middle and the end of training.
 
     Raises:
-        TypeError: it takes other arguments, returns no number, or is a torch scheduler.
-        ValueError: no such name, or a factor below 0 or not finite.
+        TypeError: it takes other arguments, does not return a number, or is a torch scheduler.
+        ValueError: there is no such name, or a factor is below 0 or not finite.
     """
     made_by = schedule.func if isinstance(schedule, partial) else schedule
     kind = made_by if isinstance(made_by, type) else type(made_by)
@@ -167,7 +167,7 @@ def check_schedule(schedule: object) -> None:
 
 
 def _check_factor(schedule: Callable[[float], object], progress: float) -> None:
-    """Raise unless the schedule returns a finite number of at least 0."""
+    """Raise an error unless the schedule returns a finite number of at least 0."""
     try:
         factor = schedule(progress)
     except TypeError as error:
@@ -184,7 +184,7 @@ def _check_factor(schedule: Callable[[float], object], progress: float) -> None:
 
 
 def _warm_up(progress: float, part: float) -> tuple[float, float]:
-    """Return the warm-up's factor, and the progress through what follows the warm-up."""
+    """Return the warm-up's factor, and the progress through the rest of training."""
     if not 0 <= part < 1:
         check_number("warm_up", part, "in [0, 1)", lambda w: 0 <= w < 1)
     if progress < part:

@@ -9,20 +9,20 @@ from types import FrameType
 Handler = Callable[[int, FrameType | None], object] | int
 
 SIGNALS = {"SIGINT": "interrupt", "SIGTERM": "terminate", "SIGHUP": "terminate"}
-"""The signals that end training, and what ``History.stopped_by`` says of each."""
+"""The signals that end training, and their names in ``History.stopped_by``."""
 
 TERMINATIONS = ("SIGTERM", "SIGHUP")
-"""Those that ask the whole program to end."""
+"""The signals that ask the whole program to end."""
 
-_owed: list[int] = []  # signals that ended a training, and have not ended the program yet
+_owed: list[int] = []  # signals that ended training, but have not ended the program yet
 
 
 @contextmanager
 def handled(names: Iterable[str], handler: Handler) -> Iterator[None]:
-    """Handle signals in another way inside the block.
+    """Replace the handlers of signals inside the block, and restore them afterwards.
 
-    Signals can be caught in the main thread only; elsewhere nothing is changed, and a signal
-    that is ignored stays so. The handlers that were there are put back in the end.
+    Signals can only be caught in the main thread; in other threads this does nothing. A signal that
+    the program ignores stays ignored.
 
     Args:
         names: of the signals; a system may lack some.
@@ -47,10 +47,10 @@ def handled(names: Iterable[str], handler: Handler) -> Iterator[None]:
 def on_interrupt(stop: Callable[[str], None]) -> Iterator[None]:
     """Let a first signal that ends training call ``stop``, and a second one interrupt at once.
 
-    A first one that asks the program to end is still owed to it: see ``deliver_again``.
+    A signal that asks the program to end still has to end it: see ``deliver_again``.
 
     Args:
-        stop: gets what ``SIGNALS`` says of the signal.
+        stop: called with the signal's name in ``SIGNALS``.
     """
     asked = False
 
@@ -70,10 +70,10 @@ def on_interrupt(stop: Callable[[str], None]) -> Iterator[None]:
 
 
 def deliver_again() -> None:
-    """Send this process the signals that ended a training and were meant for the program.
+    """Send this process the signals that ended training but were meant for the program.
 
-    A program of three trainings would else end the first one only. It is time for that once a
-    backup holds the training, and at the latest when another one would begin.
+    Otherwise a program that trains three times would end only its first training. Call it once a
+    backup holds the training, and at the latest before another training begins.
     """
     while _owed:
         signal.raise_signal(_owed.pop())

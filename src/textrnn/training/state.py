@@ -1,4 +1,4 @@
-"""Everything that changes in one training."""
+"""Everything that changes during training."""
 
 import time
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from textrnn.text.batching import ContiguousBatcher
 from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.train_step import TrainStep
 
-_LOWER = 4.0  # what the rates are divided by when a step was refused
+_LOWER = 4.0  # the rates are divided by this when a step was refused
 
 
 @dataclass
 class TrainState:
-    """Everything that changes in one training; ``state_dict`` is what a backup holds.
+    """Holds everything that changes during training; a backup holds its ``state_dict``.
 
     Attributes:
         train_step: the model, its optimiser and the random numbers of dropout.
-        batcher: the position in the text: epoch, and next batch in it.
+        batcher: the position in the text: the epoch, and the next batch in it.
         progress: how far training is, and how fast.
         losses: the running loss of the epoch.
-        history: what the finished epochs measured.
-        callbacks: what they remember.
-        hidden: the model's state of each row's text, after the last batch.
-        epoch_began: when the epoch began, by ``time.perf_counter``, interruptions left out.
-        quarter: which quarter of training this is, from 0. The hidden state starts afresh in each,
-            as it does in each epoch: generation begins without a state, and a training of one
-            epoch or less would meet that at its first batch only.
+        history: the measurements of finished epochs.
+        callbacks: the callbacks, which have states of their own.
+        hidden: the model's state for each row of the batch, after the last batch.
+        epoch_began: when the epoch began, by ``time.perf_counter``, without interruptions.
+        quarter: the quarter of training, from 0. The hidden state starts afresh in each quarter
+            and in each epoch: generation begins without a state, and a training of one epoch or
+            less would otherwise see that in its first batch only.
         rates_lowered: whether the learning rates were lowered because a step was refused.
-        refused: the loss of the last step if it was refused and nothing was done about it yet.
+        refused: the loss of the last step if it was refused and not yet dealt with; else None.
     """
 
     train_step: TrainStep
@@ -51,19 +51,19 @@ class TrainState:
     refused: float | None = None
 
     def begin_epoch(self) -> None:
-        """Start the epoch's measurements and texts afresh."""
+        """Reset the epoch's measurements and the hidden state."""
         self.losses = RunningLoss(self.train_step.device)
         self.hidden = None
         self.epoch_began = time.perf_counter()
 
     def lower_rates(self, where: str) -> None:
-        """Answer the first refused step by lower learning rates, and the second by an error.
+        """Lower the learning rates after the first refused step; raise an error after the second.
 
         Args:
-            where: the step was, for the message.
+            where: the epoch and batch of the step, for the message.
 
         Raises:
-            NonFiniteError: it was the second.
+            NonFiniteError: this is the second refused step.
         """
         peak = self.train_step.learning_rate
         message = f"The loss or its gradient is not finite at {where}; the step was refused."
@@ -77,7 +77,7 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of training depends on, for ``load_state_dict``.
 
-        It holds None, numbers, strings and tensors, in dicts, lists and tuples.
+        The values are None, numbers, strings and tensors, in dicts, lists and tuples.
         """
         return {
             "train_step": self.train_step.state_dict(),
@@ -94,11 +94,11 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where ``state_dict`` was called.
+        """Resume exactly where ``state_dict`` was called.
 
         Raises:
-            AttributeError, KeyError, RuntimeError, TypeError, ValueError: ``state`` is of another
-                model, or holds something else.
+            AttributeError, KeyError, RuntimeError, TypeError, ValueError: ``state`` belongs to
+                another model, or is not such a dict.
         """
         self.train_step.load_state_dict(state["train_step"])
         self.batcher.load_state_dict(state["batcher"])

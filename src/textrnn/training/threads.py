@@ -1,4 +1,4 @@
-"""How many threads compute, and how fast."""
+"""The number of threads that compute, and their speed."""
 
 import os
 import statistics
@@ -15,25 +15,25 @@ from textrnn.models.denormals import flush_denormals
 from textrnn.training.device import autocast
 
 INTERVAL = 1.0
-"""Seconds between two looks at how busy the processor is."""
+"""Seconds between two checks of how busy the processor is."""
 
 _FIRST_LOOK = 0.1  # seconds
 
 
 @contextmanager
 def adaptive_threads(adapts: bool) -> Iterator[Callable[[], None]]:
-    """Use as many threads as other programs leave cores free, and in the end as many as before.
+    """Use as many threads as there are free cores; restore their number at the end.
 
-    PyTorch's threads wait for each other many times a step. Where they are more than the cores
-    that are free, each wait lasts until another program makes room, and training may be ten
-    times slower than with one thread.
+    PyTorch's threads wait for each other many times per step. If there are more threads than free
+    cores, each wait lasts until another program yields a core, and training may be ten times
+    slower than with one thread.
 
     Args:
-        adapts: whether to do it; it is never done where ``OMP_NUM_THREADS`` is set, or where the
-            system does not say how busy the processor is.
+        adapts: whether to adapt. Threads never adapt if ``OMP_NUM_THREADS`` is set, or if the
+            system does not tell how busy the processor is.
 
     Yields:
-        A function to call often: once a second it looks again.
+        A function that counts the free cores again, at most once a second.
     """
     most = torch.get_num_threads()
     last = _work() if adapts and most > 1 and "OMP_NUM_THREADS" not in os.environ else None
@@ -57,7 +57,7 @@ def adaptive_threads(adapts: bool) -> Iterator[Callable[[], None]]:
 
 
 def _work() -> tuple[float, float] | None:
-    """Return the time, and the seconds of all cores that were idle or ours up to now, on Linux."""
+    """Return the time, and the seconds that cores were idle or worked for us, on Linux."""
     try:
         _, *ticks = Path("/proc/stat").read_text().split(maxsplit=6)
         idle = (int(ticks[3]) + int(ticks[4])) / os.sysconf("SC_CLK_TCK")  # idle, waiting for disks
@@ -68,15 +68,15 @@ def _work() -> tuple[float, float] | None:
 
 @flush_denormals()
 def training_speed(device: torch.device, precision: str, seconds: float = 0.3) -> float:
-    """Measure how many characters a second an LSTM of 256 learns from.
+    """Measure how many characters per second an LSTM of width 256 learns from.
 
     Args:
-        device: where.
-        precision: as ``pick_precision`` gave it.
-        seconds: how long to measure; the first step, which is slow, comes on top.
+        device: where to measure.
+        precision: what ``pick_precision`` returned.
+        seconds: how long to measure, in addition to the first step, which is slow.
 
     Returns:
-        Characters a second, the median over the steps of a batch of 32 x 64 (on a GPU 128 x 64).
+        Characters per second, the median over steps with a batch of 32 x 64 (on a GPU 128 x 64).
     """
     rows = 32 if device.type == "cpu" else 128
     with torch.device("meta"):  # draws no random numbers

@@ -21,21 +21,20 @@ from textrnn.training.optim import OptimizerConfig, extend_moments, make_optimiz
 
 
 class TrainStep:
-    """Holds a model, its optimiser and the random numbers of its dropout, and makes steps.
+    """Takes training steps; holds a model, its optimiser and the random generator of its dropout.
 
-    In half precision, where the device is fastest in it (``device.pick_precision``), the model
-    runs under ``torch.autocast``: products of matrices are rounded, weights, loss and moments
-    stay float32. With float16 the loss is scaled so that small gradients survive (Micikevicius
-    et al. 2018).
+    In half precision (``device.pick_precision``) the model runs under ``torch.autocast``: matrix
+    products are rounded, while weights, loss and moments stay float32. With float16 the loss is
+    scaled so that small gradients survive (Micikevicius et al. 2018).
 
     Args:
         model: trained in place, on the device it is on; it needs parameters.
-        config: how to optimise; the schedule is the caller's business.
-        seed: of the random numbers that dropout needs; None: others every time.
+        config: how to optimise; the caller applies the schedule.
+        seed: of dropout's random numbers; None for different ones every time.
 
     Attributes:
-        forward: what is called in a step: the model, or a wrapper that averages gradients.
-        precision: "float32", "bfloat16" or "float16": in what the model runs.
+        forward: the module that a step calls: the model, or a wrapper that averages gradients.
+        precision: "float32", "bfloat16" or "float16", the precision that the model runs in.
         gradient_norm: a tensor, the norm over all parameters in the last step, before clipping.
 
     Raises:
@@ -96,25 +95,25 @@ class TrainStep:
         Args:
             x: (B, T) integers, the inputs.
             y: (B, T) integers, the targets.
-            state: of the texts before ``x``; no gradient flows further back than ``x``.
+            state: the state after the tokens before ``x``; gradients stop there.
             factor: the schedule's factor of the learning rates.
 
         Returns:
             The mean loss in nats per token, a scalar tensor, and the state after ``x``. A step
-            whose loss or gradient is not finite is refused, and, but in float16, its loss is NaN.
+            whose loss or gradient is not finite is refused; its loss is NaN, except in float16.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         with self._autocast:
             logits, state = self.forward(x.long(), detach(state))  # (B, T, V)
-        state = detach(state)  # what is kept between batches holds no graph
-        # Time first, as our models compute: flattening then copies nothing.
+        state = detach(state)  # so that no graph is kept between batches
+        # Time first, as in our models: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()
         loss = F.cross_entropy(logits, y.long().t().flatten())
         self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self.optimizer)
-        # In float16 the scaler refuses the step, without making us wait for the device.
+        # In float16 the scaler refuses the step, and we need not wait for the device.
         waits = not self._scaler.is_enabled()
         self.gradient_norm = clip(list(self.model.parameters()), self._limit, waits=waits)
         if waits and not bool((self.gradient_norm + loss.detach()).isfinite()):
@@ -124,13 +123,13 @@ class TrainStep:
         return loss.detach(), state
 
     def replace_model(self, model: LanguageModel, init_from: NDArray[np.int64]) -> None:
-        """Continue with ``model``, which is ``self.model`` for a larger vocabulary.
+        """Continue with ``model``, which extends ``self.model`` to a larger vocabulary.
 
-        The optimiser keeps its moments; those of new tokens come from where their weights do.
+        The optimiser keeps its moments; those of new tokens start where their weights do.
 
         Args:
-            model: what ``self.model`` was extended to.
-            init_from: (V',) for each token the old one that it starts from, or -1.
+            model: the extended model.
+            init_from: (V',) for each token the old token that it starts from, or -1.
         """
         old, self.model, self.forward = self.model, model, model
         before, self.optimizer = self.optimizer, make_optimizer(model, self.config)
@@ -153,7 +152,7 @@ class TrainStep:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where a train step of an equal model was."""
+        """Resume exactly where ``state_dict`` was called, for an equal model."""
         self.model.load_state_dict(state["weights"])
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {int(i): moments for i, moments in state["moments"].items()}
@@ -183,18 +182,18 @@ class TrainStep:
 def clip(parameters: list[nn.Parameter], limit: float, *, waits: bool) -> torch.Tensor:
     """Scale the gradients down until their norm is at most ``limit`` (Pascanu et al. 2013).
 
-    Squares of gradients above 1e19 are too large for a float32, and clipping by a norm that is
-    infinite would make zeros of them: their norm is taken after division by the largest.
+    Squares of gradients above 1e19 overflow a float32, and clipping by an infinite norm would turn
+    all gradients into zeros. Such gradients are divided by the largest before taking the norm.
 
     Args:
-        parameters: those with a gradient are looked at.
+        parameters: those without a gradient are skipped.
         limit: above 0; infinite for no clipping.
-        waits: whether to wait for the device to see if the norm is infinite; without that such
+        waits: whether to wait for the device to see if the norm is infinite; if not, such
             gradients are not rescued.
 
     Returns:
-        The norm before clipping. It is infinite or NaN, and the gradients are left alone, where
-        one of them is.
+        The norm before clipping. If a gradient is infinite or NaN, so is the norm, and the
+        gradients are left alone.
 
     >>> p = nn.Parameter(torch.zeros(2))
     >>> p.grad = torch.tensor([3e30, 4e30])
@@ -203,7 +202,7 @@ def clip(parameters: list[nn.Parameter], limit: float, *, waits: bool) -> torch.
     """
     try:
         return nn.utils.clip_grad_norm_(parameters, limit, error_if_nonfinite=waits)
-    except RuntimeError:  # said before anything is changed
+    except RuntimeError:  # raised before anything is changed
         gradients = [p.grad for p in parameters if p.grad is not None]
     largest = torch.stack([g.abs().max() for g in gradients]).max().double()
     if not bool(largest.isfinite()) or math.isinf(limit):

@@ -1,7 +1,7 @@
 """The training loop: contiguous batches, truncated back-propagation through time, validation.
 
-It knows ids, not text, and any model of the contract. It draws its random numbers from a
-generator of its own, so that nothing a callback does changes the course of training.
+It knows ids, not text, and any model that keeps the contract. It draws random numbers from its own
+generator, so that no callback can change the course of training.
 """
 
 import math
@@ -39,23 +39,24 @@ _METRICS = tuple(metrics(0.0))
 class Trainer:
     """Trains any ``LanguageModel`` on the ids of one long text.
 
-    What a model learns by counting it counts first; a model with parameters is then trained by
-    gradients. On a CPU training uses as many threads as other programs leave cores free, and looks
-    again once a second. With a seed and a number of epochs, or where ``OMP_NUM_THREADS`` is set,
-    it uses as many as PyTorch does, because sums differ in the last bit for another number.
+    A model first counts what it learns by counting; if it has parameters, it is then trained by
+    gradients. On a CPU training uses as many threads as there are free cores, and counts them
+    again once a second. With a seed and a number of epochs, or if ``OMP_NUM_THREADS`` is set, it
+    uses PyTorch's number of threads, because sums in another number differ in the last bit.
 
     Args:
         model: trained in place, on the device it is on.
         config: how to optimise.
-        seed: of the random numbers that training needs (dropout); None: others every time.
+        seed: of dropout's random numbers; None for different ones every time.
 
     Attributes:
         stop_training: set it to True to end training after the batch.
-        state: the ``TrainState`` of the training under way, or of the last one; None before.
-        history: what it measured.
-        plan: what it was asked to do.
-        stopped_by: "interrupt" or "terminate" once a signal is ending it.
-        finished, backed_up: whether it reached its end, and whether a signal ended it in a backup.
+        state: the ``TrainState`` of the current training, or of the last one; None before.
+        history: its measurements.
+        plan: its plan.
+        stopped_by: "interrupt" or "terminate" once a signal is ending training.
+        finished: whether training reached its end.
+        backed_up: whether a signal ended training and a backup was written.
 
     Raises:
         ValueError: the learning rates do not fit the model's layer groups.
@@ -85,11 +86,11 @@ class Trainer:
         self.history, self.plan = History(), Plan(epochs=1)
         self.stopped_by: str | None = None
         self.finished, self.backed_up, self._ended = False, False, True
-        self._signal: str | None = None  # received, and not acted upon yet
+        self._signal: str | None = None  # received, but not acted upon yet
         self._resume: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to one run, so that a trainer copies and pickles without it."""
+        """Leave out what belongs to one run, so that a trainer can be copied and pickled."""
         of_the_run = {"_corpus", "_hooks", "_owner", "_share_cores"}
         return {k: v for k, v in vars(self).items() if k not in of_the_run} | {"state": None}
 
@@ -100,7 +101,7 @@ class Trainer:
     def learning_rate(self) -> float | None:
         """The last layer group's rate at the schedule's peak; setting it scales all groups.
 
-        It is None, and cannot be set, where a model learns by counting alone.
+        It is None, and cannot be set, if the model learns by counting alone.
         """
         return self.train_step.learning_rate if self.train_step else None
 
@@ -108,7 +109,7 @@ class Trainer:
     def learning_rate(self, value: float) -> None:
         if self.train_step is None:
             raise ValueError(
-                "This model learns by counting, and has no learning rate to set. "
+                "This model learns by counting and has no learning rate to set. "
                 f"Received: {value!r}"
             )
         self.train_step.learning_rate = value
@@ -130,7 +131,7 @@ class Trainer:
         return self.state.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was called: at once, or when ``fit`` is called next."""
+        """Resume where ``state_dict`` was called: now, or at the next call of ``fit``."""
         self._resume = state
         if self.state is not None and not self._ended:
             self.state.load_state_dict(state)
@@ -144,26 +145,25 @@ class Trainer:
         history: History | None = None,
         callback_model: Any = None,
     ) -> History:
-        """Train, for a number of epochs or for a time.
+        """Train for a number of epochs or minutes.
 
         Args:
             data: (N,) ids to train on, or a ``Corpus``, which may have ids to validate on.
-            plan: how long, and in what batches. With ``minutes`` the schedule follows the clock
-                and reaches its end with it, the last validation included; the last epoch may be
-                cut short.
+            plan: how long, and in what batches. With ``minutes`` the schedule follows the clock,
+                and the time includes the last validation; the last epoch may be cut short.
             callbacks: called as in Keras.
             history: where the measurements go; a new one if None.
-            callback_model: what callbacks see as ``self.model``; this trainer if None.
+            callback_model: the callbacks' ``self.model``; this trainer if None.
 
         Returns:
-            What was measured. ``loss`` is the mean over the epoch, while the model learns.
+            The measurements. ``loss`` is the mean over the epoch, while the model learns.
 
         Raises:
             NonFiniteError: a loss or gradient was infinite or NaN for the second time; the
-                weights are those before that step. The first time the step is refused, the
+                weights are those before that step. The first time, the step is refused, the
                 learning rate is divided by 4, and a warning says so.
             ValueError: a backup belongs to a different run.
-            torch.OutOfMemoryError: with the sizes, and what would need less.
+            torch.OutOfMemoryError: the device has too little memory for these sizes.
         """
         check_callbacks(callbacks)
         deliver_again()
@@ -176,8 +176,8 @@ class Trainer:
         self.finished = self.backed_up = self._ended = False
         batcher = self._batcher()
         steps = len(batcher) if batcher else 1
-        facts = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
-        self._hooks = hooks = CallbackList(callbacks, self._owner, self, **facts)
+        params = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
+        self._hooks = hooks = CallbackList(callbacks, self._owner, self, **params)
         self.state = self._new_state(batcher)
         try:
             with self._environment():
@@ -207,7 +207,7 @@ class Trainer:
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
-        """Set up threads, dropout and signals for a training, and take them down."""
+        """Set up threads, dropout and signals for training; restore them at the end."""
         step = self.train_step
         repeatable = self._seed is not None and self.plan.minutes is None
         adapts = step is not None and step.device.type == "cpu" and not repeatable
@@ -224,7 +224,7 @@ class Trainer:
         if self._resume is not None:
             state.load_state_dict(self._resume)
         try:
-            # an epoch that was begun before a resume is brought to its end
+            # after a resume, the epoch that had begun is finished first
             while state.batcher.state_dict()["batch"] or not self._stops(state):
                 self._epoch(state)
         except torch.OutOfMemoryError as error:
@@ -237,13 +237,13 @@ class Trainer:
             state.train_step.forward = self.model
 
     def _epoch(self, state: TrainState) -> None:
-        """Read the text once, or until the time is up or somebody stops it; validate."""
+        """Train for one epoch, or until the time is up or training is stopped; validate."""
         epoch, first = state.batcher.epoch, state.batcher.state_dict()["batch"]
         if first == 0:
             state.begin_epoch()
         self._hooks.call("on_epoch_begin", epoch, {})
         if first and self._resume is not None:
-            state.load_state_dict(self._resume)  # as it was after this epoch had begun
+            state.load_state_dict(self._resume)  # undoes what the hooks did at the epoch's begin
         self._resume = None
         self._batches(state, epoch, first)
         loss = float(distributed.all_reduce_mean(state.losses.mean_loss()))
@@ -290,8 +290,8 @@ class Trainer:
             }
             for hook in end_hooks:
                 hook(k, logs)
-            # Looked at once a batch: the backup and the loop see the same, and a signal that
-            # comes later waits for the next batch.
+            # Read once per batch, so that the backup and the loop see the same signal; a later
+            # one waits for the next batch.
             self.stopped_by = self._signal
             for hook in last_hooks:
                 hook(k, logs)
@@ -325,7 +325,7 @@ class Trainer:
         return logs
 
     def _count(self) -> None:
-        """Let a model without parameters count: one epoch, no batches, no training loss."""
+        """Train a model without parameters: one epoch, no batches, no training loss."""
         began, epoch = time.perf_counter(), self.plan.initial_epoch
         self._hooks.call("on_epoch_begin", epoch, {})
         self.model.count(self._corpus.ids)
@@ -344,7 +344,7 @@ class Trainer:
         return batcher
 
     def _metrics(self) -> list[str]:
-        """Return the names that the logs of an epoch will have."""
+        """Return the names in the logs of an epoch."""
         names = [*_METRICS, "gradient_norm", "learning_rate"] if self.train_step else []
         valid = [f"val_{name}" for name in (*_METRICS, "accuracy")]
         return [*names, *(valid if self._corpus.valid_ids is not None else []), "seconds"]
