@@ -99,8 +99,7 @@ def test_the_place_beside_is_checked_before_training(here, capsys):
     capsys.readouterr()
     assert train("m") == 1
     err = capsys.readouterr().err
-    assert err.endswith("There is a file that is no textrnn model; move it away or choose another "
-                        "name: m.interrupted\n")  # fmt: skip
+    assert err.endswith("move it away or choose another name: m.interrupted\n")
     assert "epoch" not in err
 
 
