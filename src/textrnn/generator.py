@@ -1,7 +1,8 @@
 """The facade: a text in, a generator out. It joins the stations and contains no algorithm."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         callbacks = [] if callbacks is None else callbacks
         check_callbacks(callbacks)
         check_choice("verbose", verbose, VERBOSE)
-        with self._lock.held():
+        with self._lock.training():
             corpus = self._read(text, validation_split, validation_data)
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
@@ -239,18 +240,18 @@ class TextGenerator(GenerationMixin, Inspectable):
         """
         began = time.perf_counter()
         asked = FitArguments(epochs=defaults.EPOCHS, batch_size=batch_size, seq_len=seq_len)
-        self._lock.check()
-        corpus = self._read(text)
-        plan = self._setup.plan(corpus, asked, began, model=self.model)
-        return lr_find(
-            self._setup.model_for(corpus, plan, self.model, self.vocab),
-            corpus.ids,
-            self._setup.config_for(plan),
-            batch_size=plan.batch_size,
-            seq_len=plan.seq_len,
-            steps=steps,
-            seed=self.seed,
-        )
+        with self._lock.reading():
+            corpus = self._read(text)
+            plan = self._setup.plan(corpus, asked, began, model=self.model)
+            return lr_find(
+                self._setup.model_for(corpus, plan, self.model, self.vocab),
+                corpus.ids,
+                self._setup.config_for(plan),
+                batch_size=plan.batch_size,
+                seq_len=plan.seq_len,
+                steps=steps,
+                seed=self.seed,
+            )
 
     def _read(self, text: Text, *validation: Any) -> Corpus:
         return read_corpus(text, self.level, self.vocab, self._extends, *validation)
@@ -277,10 +278,10 @@ class TextGenerator(GenerationMixin, Inspectable):
             NotFittedError: there was no ``fit`` yet.
             OSError: the file cannot be written, or is there and no textrnn model; it is as before.
         """
-        vocab, model = self._fitted()
-        header = {"kind": model_type_of(model), "model": model.config, **tokenizer_header(vocab)}
-        header["history"] = self.history.to_config()
-        model_file.save(path, header, state_arrays(model))
+        with self._reading() as (vocab, model):
+            header = {"kind": model_type_of(model), "model": model.config}
+            header |= {**tokenizer_header(vocab), "history": self.history.to_config()}
+            model_file.save(path, header, state_arrays(model))
 
     @classmethod
     @named_arguments
@@ -336,15 +337,14 @@ class TextGenerator(GenerationMixin, Inspectable):
             raise NotFittedError("There was no fit yet; compile(learning_rate=...) sets it.")
         self._trainer.learning_rate = value
 
-    def _fitted(self) -> tuple[Tokenizer, LanguageModel]:
-        self._lock.check()
-        if self.vocab is None or self.model is None:
-            message = "This TextGenerator has learned nothing yet"
-            raise NotFittedError(
-                f"{message}: call fit(text) first, or use TextGenerator.load(path)."
-            )
-        return self.vocab, self.model
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[Tokenizer, LanguageModel]]:
+        with self._lock.reading():
+            if self.vocab is None or self.model is None:
+                message = "This TextGenerator has learned nothing yet: call fit(text) first, or"
+                raise NotFittedError(f"{message} use TextGenerator.load(path).")
+            yield self.vocab, self.model
 
     def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
-        vocab, model = self._fitted()
-        return vocab, make_stepper(model)
+        with self._reading() as (vocab, model):
+            return vocab, make_stepper(model)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
 class Inspectable(ABC):
     """Has a vocabulary and a model to look into: a ``TextGenerator``.
 
-    Every method raises ``NotFittedError`` before the first ``fit``.
+    Every method raises ``NotFittedError`` before the first ``fit``, and ``RuntimeError`` while
+    another thread is in ``fit``; a ``fit`` that begins waits for the methods that are under way.
     """
 
     @abstractmethod
-    def _fitted(self) -> tuple[Tokenizer, LanguageModel]:
-        """Return the vocabulary and the model, or raise ``NotFittedError``."""
+    def _reading(self) -> AbstractContextManager[tuple[Tokenizer, LanguageModel]]:
+        """Give the vocabulary and the model, which no other thread changes meanwhile.
+
+        Raises:
+            NotFittedError: there is none yet.
+            RuntimeError: another thread is training it.
+        """
 
     model: LanguageModel | None
     history: History
@@ -37,10 +44,10 @@ class Inspectable(ABC):
     def __repr__(self) -> str:
         if self.model is None:
             return f"{type(self).__name__}(not fitted)"
-        vocab, model = self._fitted()
-        on = f"{sum(p.numel() for p in model.parameters()):,} parameters on {device_of(model)}"
-        name = type(model).__name__
-        return f"{type(self).__name__}({name}, {on}, {vocab!r}, {self.history!r})"
+        with self._reading() as (vocab, model):
+            on = f"{sum(p.numel() for p in model.parameters()):,} parameters on {device_of(model)}"
+            name = type(model).__name__
+            return f"{type(self).__name__}({name}, {on}, {vocab!r}, {self.history!r})"
 
     def evaluate(self, text: Text) -> dict[str, float]:
         """Return how well the model predicts a text, over the whole of it, state carried.
@@ -52,10 +59,10 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             UnknownTokenError: the text has a token that the vocabulary does not hold.
         """
-        vocab, model = self._fitted()
         text = read_text(text)
-        ids = vocab.encode(text)
-        return loss.evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
+        with self._reading() as (vocab, model):
+            ids = vocab.encode(text)
+            return loss.evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
 
     def surprisals(self, text: Text) -> list[tuple[str, float]]:
         """Return the surprisal of every token: how unexpected the model finds it.
@@ -66,21 +73,23 @@ class Inspectable(ABC):
         Raises:
             NotFittedError, UnknownTokenError: as ``evaluate``.
         """
-        vocab, model = self._fitted()
-        ids = vocab.encode(read_text(text))
-        with_start = np.concatenate([[vocab.start_id], ids])
-        nats = loss.surprisals(model, with_start).tolist()
+        text = read_text(text)
+        with self._reading() as (vocab, model):
+            ids = vocab.encode(text)
+            with_start = np.concatenate([[vocab.start_id], ids])
+            nats = loss.surprisals(model, with_start).tolist()
         return list(zip(map(vocab.token_text, ids.tolist()), nats, strict=True))
 
     def summary(self) -> Summary:
         """Return a table of the model's layer groups, tensors, shapes and parameter counts."""
-        vocab, model = self._fitted()
-        return summary.summary(model, vocab)
+        with self._reading() as (vocab, model):
+            return summary.summary(model, vocab)
 
     @property
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """The model's parameters by layer group, from input to output."""
-        return self._fitted()[1].layer_groups()
+        with self._reading() as (_, model):
+            return model.layer_groups()
 
     def freeze(self) -> None:
         """Freeze all layer groups but the last, the head: ``freeze_to(-1)``."""
@@ -96,7 +105,8 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             ValueError: the model has no such group; one that learns by counting has none.
         """
-        layer_groups.freeze_to(self._fitted()[1], n)
+        with self._reading() as (_, model):
+            layer_groups.freeze_to(model, n)
 
     def unfreeze(self) -> None:
         """Unfreeze all layer groups: ``freeze_to(0)``."""
@@ -117,7 +127,8 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             ValueError: the model has no vectors, or they have fewer than k components.
         """
-        return embeddings.embeddings(self._fitted()[1], n_components)
+        with self._reading() as (_, model):
+            return embeddings.embeddings(model, n_components)
 
     @named_arguments
     def plot_embeddings(
@@ -137,5 +148,5 @@ class Inspectable(ABC):
             ImportError: matplotlib is missing; ``pip install "textrnn[plot]"``.
             UnknownTokenError: the vocabulary does not hold one of the tokens.
         """
-        vocab, model = self._fitted()
-        return embeddings.plot_embeddings(model, vocab, tokens, ax)
+        with self._reading() as (vocab, model):
+            return embeddings.plot_embeddings(model, vocab, tokens, ax)

@@ -1,5 +1,6 @@
 """Steppers that need torch: for any module, and for many texts on a GPU."""
 
+import copy
 from functools import cached_property
 from typing import Any
 
@@ -24,22 +25,17 @@ class ModuleStepper:
     max_batch_size = 1  # how states of such a model are put side by side is unknown
 
     def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+        self.model = copy.deepcopy(model).eval()  # a training changes nothing of it
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = True
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token (N,) of each text; return logits (N, V) and the state."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                column = torch.as_tensor(ids, dtype=torch.int64, device=self.device)[:, None]
-                logits, state = self.model(column, state)
-            return logits[:, -1].float().cpu().numpy(), state
-        finally:
-            self.model.train(training)
+        with torch.inference_mode():
+            column = torch.as_tensor(ids, dtype=torch.int64, device=self.device)[:, None]
+            logits, state = self.model(column, state)
+        return logits[:, -1].float().cpu().numpy(), state
 
     def start(self, texts: int, state: State = None, *, batched: bool = True) -> "ModuleSession":
         """Begin to step a text from a state."""

@@ -1,4 +1,4 @@
-"""One training at a time, by a dict: a ``threading.Lock`` cannot be copied or pickled."""
+"""Either one training at a time, or any number of readers."""
 
 import threading
 from collections.abc import Iterator
@@ -8,35 +8,66 @@ from contextlib import contextmanager
 class TrainingLock:
     """Lets one thread at a time train an object, and keeps other threads off it meanwhile.
 
+    A training waits for the threads that are reading. No other thread starts to read while a
+    training waits or runs: that is an error, as is a second training. A copy, by ``copy`` or by
+    ``pickle``, is a free lock.
+
     >>> lock = TrainingLock("generator")
-    >>> with lock.held():
-    ...     lock.check()  # the thread that trains may use it
+    >>> with lock.training(), lock.reading():
+    ...     pass  # the thread that trains may use it
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._holder: dict[str, tuple[int, object]] = {}
+        self._changed = threading.Condition()
+        self._trainer: int | None = None  # these are idents of threads
+        self._readers: list[int] = []
+
+    def __reduce__(self) -> tuple[type["TrainingLock"], tuple[str]]:
+        return type(self), (self.name,)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock, or raise ``RuntimeError`` if training is under way."""
-        mine = (threading.get_ident(), object())
-        if self._holder.setdefault("by", mine) is not mine:  # atomic: no thread can interfere
-            raise RuntimeError(
-                f"This {self.name} is being trained already; wait until that fit has ended, or "
-                f"train another {self.name}. Received: a second fit at the same time"
-            )
+    def training(self) -> Iterator[None]:
+        """Wait until no thread reads, and hold the lock.
+
+        Raises:
+            RuntimeError: training is under way already, or this thread is reading.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            if self._trainer is not None or me in self._readers:
+                raise RuntimeError(
+                    f"This {self.name} is being trained already, or used by what calls fit; wait "
+                    "until that has ended, or train another one. "
+                    "Received: a second fit at the same time"
+                )
+            self._trainer = me
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._readers)
+            yield
+        finally:
+            self._trainer = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the trainings of other threads waiting.
+
+        Raises:
+            RuntimeError: another thread is training the object.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            if self._trainer not in (None, me) and me not in self._readers:
+                raise RuntimeError(
+                    f"This {self.name} is being trained in another thread, and its weights change."
+                    " Wait until fit has ended, or use a saved copy: load_sampler(path). "
+                    "Received: a call from a second thread"
+                )
+            self._readers.append(me)
         try:
             yield
         finally:
-            del self._holder["by"]
-
-    def check(self) -> None:
-        """Raise ``RuntimeError`` if another thread is training the object."""
-        by = self._holder.get("by")
-        if by is not None and by[0] != threading.get_ident():
-            raise RuntimeError(
-                f"This {self.name} is being trained in another thread, and its weights change. "
-                "Wait until fit has ended, or use a saved copy: load_sampler(path). "
-                "Received: a call from a second thread"
-            )
+            with self._changed:
+                self._readers.remove(me)
+                self._changed.notify_all()
