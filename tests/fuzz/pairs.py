@@ -102,7 +102,7 @@ def check_pair(
     pair = tuple(every[name] for name in names)
     allowed = []  # what the two give one after the other, in both orders, and the weights then
     for order in ((0, 1), (1, 0)):
-        gen, results = copy.deepcopy(base), [None, None]
+        gen, results = copy.deepcopy(base), [REFUSED, REFUSED]
         for i in order:
             results[i] = run(pair[i], gen)
         allowed.append((*results, weights(gen)))
