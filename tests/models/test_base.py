@@ -255,7 +255,7 @@ def test_a_part_whose_width_changes_with_the_vocabulary_is_named():
 )
 def test_a_tensor_that_cannot_be_extended_is_named(tensor, shape, init_from, match):
     """The message says why, and what the class can do."""
-    with pytest.raises(ValueError, match=f"'table' has no entries.*{match}.*Give the .*Received"):
+    with pytest.raises(ValueError, match=f"'table' has no entries.*{match}.*Override .*Received"):
         extend_tensor(tensor, shape, np.array(init_from), "table")
 
 

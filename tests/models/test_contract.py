@@ -117,7 +117,7 @@ class ReturnsNone(Good):
 
 
 class IgnoresState(Good):
-    """Returns a state and makes no use of the one it gets."""
+    """Returns a state and does not use the one it gets."""
 
     def forward(self, ids, state=None):
         return super().forward(ids, None)
@@ -238,16 +238,16 @@ def test_every_family_passes(model):
         (TimeFirst, ValueError, r"\(2, 5, 7\): the time axis.*second\. Received: \(5, 2, 7\)"),
         (VocabSecond, ValueError, r"\(2, 5, 7\): the vocabulary comes last.*\(2, 7, 5\)"),
         (LastOnly, ValueError, r"a row for every token.*Received: \(2, 7\)"),
-        (Flat, ValueError, r"the first two axes stay apart\. Received: \(10, 7\)"),
+        (Flat, ValueError, r"keep the first two axes apart\. Received: \(10, 7\)"),
         (Integers, ValueError, r"floating-point numbers\. Received: torch.int64"),
         (KeepsState, ValueError, "Keep no state on the module"),
         (LooksAhead, ValueError, r"depend on ids\[:, :t \+ 1\] only"),
         (ReturnsNone, ValueError, "Received: None as the state"),
-        (IgnoresState, ValueError, "Received: a state that forward makes no use of"),
+        (IgnoresState, ValueError, "Received: a state that forward does not use"),
         (FirstState, ValueError, "in two parts.*Received: other logits after t"),
         (DictState, TypeError, r"None, a tensor, or a tuple of such\. Received: dict"),
         (NamedState, TypeError, r"None, a tensor, or a tuple of such\. Received: Memory"),
-        (MixesRows, ValueError, "Each row of a batch is a text of its own"),
+        (MixesRows, ValueError, "Each row of a batch is a separate text"),
         (LosesHead, ValueError, "'head.weight' in none of embedding"),
         (RepeatsHead, ValueError, "'head.weight' in 2 of embedding, head, again"),
         (ForeignGroup, ValueError, "own parameters only.*Received: 1 others"),
@@ -266,7 +266,7 @@ def test_what_breaks_the_contract_is_named(cls, error, match):
     ("cls", "argument", "match"),
     [
         (ForgetsWidth, 9, r"every argument.*Received: config=\{'vocab_size': 7\} \(.*shape"),
-        (ForgetsScale, 2.0, "gives other logits with the same weights"),
+        (ForgetsScale, 2.0, "has other logits with the same weights"),
         (OtherName, 4, "by its name.*unexpected keyword argument 'width'"),
     ],
 )

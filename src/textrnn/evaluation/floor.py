@@ -1,4 +1,4 @@
-"""The counting floor: how well is a text predicted without a neural network?"""
+"""The counting floor: how well counting predicts a text."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ def ngram_baseline(
     """Return the floor that a neural model should beat: the best of the counting models.
 
     Args:
-        train_ids: (N,) integers, what is counted.
-        valid_ids: (M,) integers, what is scored, M at least 2.
+        train_ids: (N,) integers, the text to count.
+        valid_ids: (M,) integers, the text to score, M at least 2.
         vocab_size: V.
         max_order: the highest order tried, at least 1.
 

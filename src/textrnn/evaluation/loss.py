@@ -1,4 +1,4 @@
-"""How well does a model predict a text? Any model of the contract, one way of counting."""
+"""How well a model predicts a text: one way of measuring, for any model."""
 
 import math
 from collections.abc import Iterator
@@ -47,25 +47,24 @@ def evaluate(
 ) -> dict[str, float]:
     """Return how well a model predicts a whole text.
 
-    Every token but the first is predicted exactly once, and the losses are summed over tokens
-    and divided once. A long text is read in up to 64 parts side by side; a part's scores count
-    only once the model has read 256 tokens of it, up to there those of the part before do, so
-    the result is that of one pass with the state carried (an n-gram's exactly, a recurrent
-    model's to about 1e-4 nats).
+    Every token but the first is predicted exactly once; the losses are summed over tokens and
+    divided once. A long text is read in up to 64 overlapping parts side by side. The first 256
+    tokens of a part are a warm-up, scored in the part before it. So the result is that of one
+    pass with the state carried: exactly for an n-gram, to about 1e-4 nats for a recurrent model.
 
     Args:
         model: any model; it is put in evaluation mode and back.
         ids: (N,) integers in [0, V), N at least 2: an array, a memory map (which is read in
             pieces), a tensor or a list.
         chars_per_token: mean length of a token in characters, for ``bits_per_char``.
-        seq_len: tokens read at a time; changes memory and speed, never the result.
+        seq_len: tokens read at a time; it affects memory and speed, never the result.
 
     Returns:
         ``loss`` in nats per token, ``bits_per_char``, ``perplexity``, and ``accuracy``: the share
-        of tokens, in [0, 1], that were the likeliest by the model.
+        of tokens, in [0, 1], that the model found likeliest.
 
     Raises:
-        DataError: the ids are not one-dimensional integers in [0, V), or fewer than two.
+        DataError: the ids are not one-dimensional integers in [0, V), or there are fewer than two.
 
     >>> from textrnn import NGramModel
     >>> model = NGramModel(vocab_size=4)  # nothing counted: every token is equally likely
@@ -81,14 +80,14 @@ def evaluate(
 
 
 def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:
-    """Return the surprisal of every token but the first, read as ``evaluate`` reads.
+    """Return the surprisal of every token but the first, with the text read as in ``evaluate``.
 
     Args:
         model: any model.
         ids: (N,) integers in [0, V), N at least 2.
 
     Returns:
-        (N - 1,) float32, nats; entry i is about ``ids[i + 1]``.
+        (N - 1,) float32, nats; entry i is the surprisal of ``ids[i + 1]``.
 
     Raises:
         DataError: as ``evaluate``.
@@ -115,19 +114,19 @@ def _checked(ids: ArrayLike) -> NDArray[Any]:
 
 
 class _Chunk(NamedTuple):
-    """What the model made of T tokens of each of S parts; all are (S, T)."""
+    """The scores of T tokens of each of S parts; all arrays are (S, T)."""
 
     losses: torch.Tensor  # nats, on the model's device
     hits: torch.Tensor  # whether the token was the likeliest one
-    counts: torch.Tensor  # whether this is the score of that token, or only a warm-up
-    positions: NDArray[np.int64]  # of the predicted tokens, less one
+    counts: torch.Tensor  # whether the score counts; False in the warm-up
+    positions: NDArray[np.int64]  # positions of the predicted tokens, minus 1
 
 
 def _read(model: LanguageModel, text: NDArray[Any], seq_len: int | None) -> Iterator[_Chunk]:
     """Read a text in S parts side by side, chunk by chunk.
 
-    Each part reads n + W tokens. The first W scores of a part are a warm-up; those tokens have
-    their scores from the part before. With N tokens to predict, S = 3:
+    Each part reads n + W tokens. Its first W scores are a warm-up: the part before has the scores
+    of these tokens. With N tokens to predict, S = 3:
 
         tokens  0         n         2n        3n    N
         part 0  [counts.......]     .         .
@@ -157,9 +156,9 @@ def _read(model: LanguageModel, text: NDArray[Any], seq_len: int | None) -> Iter
 
 
 def _scores(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the surprisal of each of y (S, T), and whether it is the likeliest token."""
+    """Return the surprisal of each token of y (S, T), and whether it was the likeliest."""
     s, t = y.shape
-    # Time first, as our models compute: flattening then copies nothing.
+    # Time first, as in our models: flattening then copies nothing.
     rows = logits.transpose(0, 1).flatten(0, 1).float()  # (T * S, V)
     targets = y.t().flatten()
     losses = F.cross_entropy(rows, targets, reduction="none").clamp(min=0)

@@ -1,4 +1,4 @@
-"""The vectors that a model has for its tokens, and their principal components."""
+"""The vectors of a model's tokens, and their principal components."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def embeddings(model: LanguageModel, n_components: int | None = None) -> NDArray[np.float32]:
     """Return the vectors of a model's tokens: row i is that of the token with id i.
 
-    A model with one-hot input has no embedding. The input weights of its first layer take its
-    place: column i is what token i adds to the layer's gates.
+    A model with one-hot input has no embedding; the input weights of its first layer are used
+    instead. Column i of them is what token i adds to the layer's gates.
 
     Args:
         model: the model.
@@ -59,7 +59,7 @@ def plot_embeddings(
     Args:
         model: the model.
         vocab: its vocabulary.
-        tokens: which to draw. None draws all: suitable for characters, too many for words.
+        tokens: which to draw; None for all, which suits characters but is too many for words.
         ax: the matplotlib axes to draw in; a new figure if None.
 
     Returns:
@@ -112,7 +112,7 @@ def pca(vectors: NDArray[np.float32], n_components: int) -> NDArray[np.float32]:
 
 
 def _vectors(model: LanguageModel) -> NDArray[np.float32]:
-    """Return the (V, E) weights of a model's embedding, or of its first layer."""
+    """Return the weights (V, E) of a model's embedding, or of its first layer."""
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module.num_embeddings == model.vocab_size:
             return module.weight.detach().float().cpu().numpy().copy()

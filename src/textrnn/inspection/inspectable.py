@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Inspectable(ABC):
-    """Has a vocabulary and a model to look into: a ``TextGenerator``.
+    """The methods of a ``TextGenerator`` that look inside its model.
 
     Every method raises ``NotFittedError`` before the first ``fit``, and ``RuntimeError`` while
     another thread is in ``fit``; a ``fit`` that begins waits for the methods that are under way.
@@ -50,7 +50,7 @@ class Inspectable(ABC):
             return f"{type(self).__name__}({name}, {on}, {vocab!r}, {self.history!r})"
 
     def evaluate(self, text: Text) -> dict[str, float]:
-        """Return how well the model predicts a text, over the whole of it, state carried.
+        """Return how well the model predicts a text, read as a whole with the state carried.
 
         Returns:
             ``loss`` (nats per token), ``bits_per_char``, ``perplexity``, ``accuracy``.
@@ -137,7 +137,7 @@ class Inspectable(ABC):
         """Draw tokens at the first two principal components of their vectors.
 
         Args:
-            tokens: which to draw. None draws all: suitable for characters, too many for words.
+            tokens: which to draw; None for all, which suits characters but is too many for words.
             ax: the matplotlib axes to draw in; a new figure if None.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Freezing layer groups, so that ``fit`` changes only the others."""
+"""Freezing of layer groups, so that ``fit`` changes only the others."""
 
 from textrnn.checks import check_int
 from textrnn.models.base import LanguageModel
@@ -13,7 +13,7 @@ def freeze_to(model: LanguageModel, n: int) -> None:
 
     Raises:
         TypeError: ``n`` is not a whole number.
-        ValueError: the model has no such group; one that learns by counting has none at all.
+        ValueError: the model has no such group; a model that learns by counting has none.
 
     >>> from textrnn import GRUModel
     >>> model = GRUModel(5, hidden_size=8)

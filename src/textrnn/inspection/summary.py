@@ -15,7 +15,7 @@ class TensorRow(NamedTuple):
         name: its name in ``model.state_dict()``.
         shape: its shape.
         parameters: how many numbers it holds.
-        frozen: whether ``freeze_to`` keeps ``fit`` from changing it.
+        frozen: whether it is frozen, so that ``fit`` does not change it.
     """
 
     layer_group: str
@@ -27,7 +27,7 @@ class TensorRow(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """Holds what ``summary`` found. ``print`` shows it as text, a notebook as an HTML table.
+    """A table of a model's parameters. ``print`` shows it as text, a notebook as an HTML table.
 
     Attributes:
         title: the vocabulary and the device.

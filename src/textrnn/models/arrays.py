@@ -28,7 +28,7 @@ def from_arrays(cls: type[M], config: Mapping[str, Any], tensors: Mapping[str, N
     try:
         with torch.device("meta"):
             shapes = cls(**config)
-    except Exception as error:  # a class that is not ours may raise any
+    except Exception as error:  # a custom class may raise any error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         # reprlib, because a value may be too deep or too long to be written out
         values = ", ".join(f"{name!r}: {reprlib.repr(value)}" for name, value in config.items())
@@ -41,10 +41,10 @@ def from_arrays(cls: type[M], config: Mapping[str, Any], tensors: Mapping[str, N
 
 
 def load_arrays(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Put arrays in the place of a module's parameters and buffers.
+    """Replace a module's parameters and buffers by arrays.
 
-    Everything is compared before anything is changed. A buffer that is empty in the module is a
-    table of any length.
+    All arrays are checked before anything is changed. A buffer that is empty in the module stands
+    for a table of any length.
 
     Raises:
         CorruptModelError: a name, a shape or a dtype differs from what the module has.
@@ -56,10 +56,10 @@ def with_tensors(shapes: M, config: Mapping[str, Any], tensors: Mapping[str, tor
     """Return a model that has these tensors.
 
     Args:
-        shapes: a model on the meta device, which becomes the result where the state dict holds
-            every tensor of it. Otherwise, as with a mask that is no buffer, one is built in
-            full, without drawing from torch's global generator.
-        config: what ``shapes`` was built with.
+        shapes: a model on the meta device. It becomes the result if the state dict holds all of
+            its tensors. If not, as with a mask that is not a buffer, a new model is built, without
+            drawing from torch's global generator.
+        config: the arguments that ``shapes`` was built with.
         tensors: its whole state dict.
     """
     model = shapes
@@ -74,7 +74,7 @@ def with_tensors(shapes: M, config: Mapping[str, Any], tensors: Mapping[str, tor
 
 
 def _checked(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
-    """Return arrays as the tensors of a module's state dict, or raise ``CorruptModelError``."""
+    """Return arrays as tensors for a module's state dict, or raise ``CorruptModelError``."""
     expected = model.state_dict()
     if odd := sorted(expected.keys() ^ tensors.keys()):
         side = "is missing in" if odd[0] in expected else "does not belong in"
@@ -100,10 +100,10 @@ def _checked(model: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> dict[str,
 
 
 def _assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put tensors in the place of a module's own; what was shared stays shared.
+    """Replace a module's tensors by others; shared tensors stay shared.
 
-    ``load_state_dict(assign=True)`` takes apart what is shared, and a time that is quadratic in
-    the number of modules.
+    ``load_state_dict(assign=True)`` would unshare them, and takes quadratic time in the number of
+    modules.
     """
     placed: dict[int, torch.Tensor] = {}
     for prefix, module in model.named_modules():
@@ -118,4 +118,4 @@ def _assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
             if isinstance(old, nn.Parameter):
                 new = nn.Parameter(new, requires_grad=old.requires_grad)
             setattr(module, name, placed.setdefault(id(old), new))
-    model.load_state_dict({}, strict=False)  # runs the modules' hooks for after loading
+    model.load_state_dict({}, strict=False)  # runs the hooks that follow loading

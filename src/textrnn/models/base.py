@@ -1,4 +1,4 @@
-"""The one contract that every model obeys.
+"""The contract of all models.
 
     model(ids, state=None) -> (logits, state)
 
@@ -34,17 +34,17 @@ State = Any
 
 
 class LanguageModel(nn.Module, ABC):
-    """Base of all models: scores the next token after every token of a text.
+    """Base class of all models: scores the next token after every token of a text.
 
-    A model of your own needs ``forward`` and ``layer_groups``, and hands the keyword arguments
-    it was built with to this class.
+    Your own model needs ``forward`` and ``layer_groups``, and passes the keyword arguments it was
+    built with to ``super().__init__``.
 
     Args:
-        **config: those arguments, values that JSON can hold, ``vocab_size`` among them.
+        **config: those arguments, including ``vocab_size``; JSON must be able to hold them.
 
     Attributes:
-        config: a dict of them, as plain Python values; ``type(model)(**model.config)`` builds an
-            equal model, with other weights.
+        config: the arguments as a dict of plain Python values; ``type(model)(**model.config)``
+            builds the same model with new weights.
         vocab_size: V, the number of tokens in the vocabulary.
 
     >>> class Bigram(LanguageModel):
@@ -67,38 +67,38 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, ids: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State]:
-        """Score the token that follows each of ``ids``; the shapes are the contract's."""
+        """Score the token that follows each of ``ids``, as the contract describes."""
 
     @abstractmethod
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Name the model's parts from input to output, every parameter in exactly one."""
+        """Return the model's parts by name, from input to output, each parameter exactly once."""
 
     @property
     def learns_by_gradient(self) -> bool:
-        """Whether there are parameters; without any, ``count`` is all the training there is."""
+        """Whether the model has parameters; without any, ``count`` is all its training."""
         return next(self.parameters(), None) is not None
 
     def count(self, ids: NDArray[Any]) -> None:
-        """Learn what is learnt by counting, once, before the training loop; nothing by default.
+        """Learn by counting, once, before the training loop; does nothing by default.
 
         Args:
-            ids: (N,) integers in [0, V), the text in training.
+            ids: (N,) integers in [0, V), the training text.
         """
 
     def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "LanguageModel":
-        """Return a model for a larger vocabulary that knows what this one knows.
+        """Return a model for a larger vocabulary that keeps everything this one has learned.
 
-        Every part that is a ``LanguageModel`` of the same vocabulary extends itself. Of any
-        other tensor, the axes whose length depends on the vocabulary get new entries.
+        Every part that is a ``LanguageModel`` of the same vocabulary extends itself. All other
+        tensors get new entries along the axes whose length depends on the vocabulary.
 
         Args:
             vocab_size: V', the new number of tokens.
-            init_from: (V',) int64; for each token the old one whose weights it starts with, or
-                -1 for the mean over the old ones.
+            init_from: (V',) int64; for each token the old token whose weights it starts with, or
+                -1 for the mean over all old ones.
 
         Raises:
-            ValueError: a tensor has no entry for a new token: it holds integers, which have no
-                mean, or an axis grows to something other than V'.
+            ValueError: a tensor cannot have an entry for a new token: it holds integers, which
+                have no mean, or an axis grows to something other than V'.
 
         >>> from textrnn import LSTMModel
         >>> model = LSTMModel(3, embedding_dim=2, hidden_size=4)
@@ -121,8 +121,8 @@ class LanguageModel(nn.Module, ABC):
             elif tensor.numel() and tensor.shape != tensors[name].shape:
                 raise ValueError(
                     f"The tensor {name!r} extends to {tuple(tensors[name].shape)}, but the model "
-                    f"would be built with {tuple(tensor.shape)}. Give that part of it the sizes "
-                    "that change with vocab_size, such as embedding_dim, as arguments. "
+                    f"would be built with {tuple(tensor.shape)}. Pass sizes that change with "
+                    "vocab_size, such as embedding_dim, to that part of it as arguments. "
                     f"Received: vocab_size={vocab_size}"
                 )
         model = with_tensors(shapes, config, tensors)
@@ -143,17 +143,17 @@ def _language_models_in(module: nn.Module, prefix: str = "") -> Iterator[tuple[s
 def extend_tensor(
     tensor: torch.Tensor, shape: Sequence[int], init_from: NDArray[np.int64], name: str = ""
 ) -> torch.Tensor:
-    """Return a tensor in the shape that it has for a larger vocabulary.
+    """Return a tensor with new entries for a larger vocabulary.
 
     Args:
-        tensor: the old one.
+        tensor: the old tensor.
         shape: the new shape; the axes that differ are those of the vocabulary.
         init_from: (V',) int64, as in ``LanguageModel.extend``.
         name: of the tensor, for the error.
 
     Raises:
-        ValueError: a new entry would have to be the mean of integers, or an axis grows to
-            something other than V'.
+        ValueError: a new entry would be a mean of integers, or an axis grows to something other
+            than V'.
 
     >>> extend_tensor(torch.tensor([[1.0], [3.0]]), (3, 1), np.array([0, 1, -1])).tolist()
     [[1.0], [3.0], [2.0]]
@@ -181,15 +181,15 @@ def extend_tensor(
 
 def _cannot_extend(name: str, reason: str, tensor: torch.Tensor) -> ValueError:
     return ValueError(
-        f"The tensor {name!r} has no entries for new tokens: {reason}. Give the model's class an "
-        "`extend(vocab_size, init_from)` of its own, or train a new model on both texts. "
+        f"The tensor {name!r} has no entries for new tokens: {reason}. Override "
+        "`extend(vocab_size, init_from)` in the model's class, or train a new model on both texts. "
         f"Received: {tensor.dtype}, shape {tuple(tensor.shape)}"
     )
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout and gradients off; afterwards every part is in the mode it was in.
+    """Switch dropout and gradients off; afterwards every part is in its earlier mode.
 
     >>> model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5).eval())
     >>> with evaluating(model):
@@ -209,12 +209,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return where a model's parameters are; the CPU for one without any."""
+    """Return the device of a model's parameters; the CPU if it has none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def detach(state: State) -> State:
-    """Return a state cut off from the graph that made it, so that gradients stop there.
+    """Return a state detached from its graph, so that gradients stop there.
 
     >>> detach((torch.ones(1, requires_grad=True) * 2, None))
     (tensor([2.]), None)

@@ -1,8 +1,8 @@
-"""Does a class keep the contract? Asked once, on a small input, before it is trained.
+"""Checks of the contract, made once, on a small input, before a custom model is trained.
 
-A model that breaks the law of ``models/base.py`` trains and writes all the same, only worse than
-it could: a dropped state is a model that forgets at every batch. So a class of your own is tried
-on a copy of the model; the model itself, its modes and all random numbers stay as they are.
+A model that breaks the law of ``models/base.py`` would still train and generate, only worse than
+it could: one that drops its state forgets everything at each batch. The checks run on a copy; the
+model itself, its modes and all random numbers stay as they are.
 """
 
 import copy
@@ -24,8 +24,8 @@ def check_contract(model: LanguageModel) -> None:
 
     Raises:
         TypeError: ``forward`` does not return a pair, or ``config`` is not JSON.
-        ValueError: the logits' shape, the law, or the layer groups are not the contract's, or
-            ``config`` does not rebuild the model.
+        ValueError: the logits have another shape, the law does not hold, the layer groups are not
+            as they should be, or ``config`` does not rebuild the model.
 
     >>> from textrnn import GRUModel
     >>> check_contract(GRUModel(65, hidden_size=8))
@@ -41,7 +41,7 @@ def check_contract(model: LanguageModel) -> None:
 
 
 def _some_ids(model: LanguageModel) -> torch.Tensor:
-    """Return ids (B, T); B, T and V differ, so that no axis is taken for another."""
+    """Return ids (B, T); B, T and V differ, so that no axis is mistaken for another."""
     v = model.vocab_size
     b, t = 2 if v != 2 else 3, 5 if v != 5 else 6
     ids = (torch.arange(b * t) * 7 + torch.arange(b * t) // 3) % v
@@ -51,7 +51,7 @@ def _some_ids(model: LanguageModel) -> torch.Tensor:
 def _logits_of(
     model: LanguageModel, ids: torch.Tensor, state: State = None
 ) -> tuple[torch.Tensor, State]:
-    """Run a model; check what it returns."""
+    """Return the logits and the state of a model, after checking both."""
     result: Any = model(ids, state)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
@@ -67,7 +67,7 @@ def _logits_of(
             (t, b, model.vocab_size): ": the time axis comes second",
             (b, model.vocab_size, t): ": the vocabulary comes last",
             (b, model.vocab_size): ": there is a row for every token, not for the last one only",
-            (b * t, model.vocab_size): ": the first two axes stay apart",
+            (b * t, model.vocab_size): ": keep the first two axes apart",
         }.get(shape, "")
         raise ValueError(f"logits must be (B, T, V) = {expected}{hint}. Received: {shape}")
     if not logits.is_floating_point():
@@ -76,7 +76,7 @@ def _logits_of(
 
 
 def _check_law(model: LanguageModel, ids: torch.Tensor, whole: torch.Tensor) -> None:
-    """Check that logits follow from ids and state: in any cut, in any company, every time."""
+    """Check that logits depend on ids and state only: for any cut, in any batch, every time."""
     if not _same(_logits_of(model, ids)[0], whole):
         raise ValueError(
             "The same ids must give the same logits every time (in evaluation mode). Keep no "
@@ -93,16 +93,16 @@ def _check_law(model: LanguageModel, ids: torch.Tensor, whole: torch.Tensor) -> 
     second = _logits_of(model, ids[:, _CUT:], detach(state))[0]
     if not _same(second, whole[:, _CUT:]):
         ignored = _same(second, _logits_of(model, ids[:, _CUT:])[0])
-        reason = "a state that forward makes no use of" if ignored else "other logits after t"
+        reason = "a state that forward does not use" if ignored else "other logits after t"
         raise ValueError(
-            "A text read in two parts must give the logits of the text read at once: "
-            "model(ids[:, :t]), then model(ids[:, t:], state). Return what the model has to "
-            "remember as the state, and begin from the state that forward is given. "
+            "A text read in two parts, model(ids[:, :t]), then model(ids[:, t:], state), must have "
+            "the same logits as the text read at once. Return everything that the model has to "
+            "remember as the state, and start forward from the state that it receives. "
             f"Received: {'None as the state' if state is None else reason}"
         )
     if not _same(_logits_of(model, ids[1:])[0], whole[1:]):
         raise ValueError(
-            "Each row of a batch is a text of its own: row b of logits must depend on ids[b] "
+            "Each row of a batch is a separate text: row b of logits must depend on ids[b] "
             "only. Received: other logits without the first row"
         )
 
@@ -137,7 +137,7 @@ def _check_layer_groups(model: LanguageModel) -> None:
 
 
 def _check_config(model: LanguageModel, ids: torch.Tensor, whole: torch.Tensor) -> None:
-    """Check that class, config and tensors make the same model, as a saved one is loaded."""
+    """Check that class, config and tensors rebuild the model, as loading a saved one does."""
     cls = type(model)
     if cls.__name__ in MODELS and family_of(model) is None:
         raise ValueError(
@@ -148,10 +148,11 @@ def _check_config(model: LanguageModel, ids: torch.Tensor, whole: torch.Tensor) 
         json.dumps(model.config)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            "What a model hands to super().__init__() is saved as JSON: numbers, strings, "
-            f"booleans, None, lists and dicts of such ({error}). Received: {model.config!r:.200}"
+            "The arguments of super().__init__() are saved as JSON, so they must be numbers, "
+            "strings, booleans, None, or lists and dicts of these "
+            f"({error}). Received: {model.config!r:.200}"
         ) from None
-    how = f"{cls.__name__}(**config) must build the model again: hand every argument of __init__ "
+    how = f"{cls.__name__}(**config) must build the model again: pass every argument of __init__ "
     how += f"to super().__init__() by its name. Received: config={model.config!r:.200}"
     try:
         other = from_arrays(cls, model.config, state_arrays(model)).to(ids.device)
@@ -159,11 +160,11 @@ def _check_config(model: LanguageModel, ids: torch.Tensor, whole: torch.Tensor) 
         raise ValueError(f"{how} ({error.__cause__ or error})") from None
     with evaluating(other):
         if not _same(_logits_of(other, ids)[0], whole):
-            raise ValueError(f"{how}, which gives other logits with the same weights")
+            raise ValueError(f"{how}, which has other logits with the same weights")
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Return whether logits agree, up to rounding in another order of sums."""
+    """Return whether logits agree up to rounding, as sums may run in another order."""
     finite = other[other.isfinite()]
     scale = float(finite.abs().max()) if len(finite) else 0.0
     error = max(1e-3, 10 * torch.finfo(other.dtype).eps)

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 
 import torch
 
-_SMALLEST = sys.float_info.min  # that is not a denormal number
+_SMALLEST = sys.float_info.min  # the smallest number that is not denormal
 
 
 @contextmanager
 def flush_denormals() -> Iterator[None]:
     """Treat numbers below 1e-38 as 0.
 
-    It holds for this thread, and for PyTorch's own threads if they are first started here.
+    It applies to this thread, and to PyTorch's own threads if they are first started here.
     """
-    before = _SMALLEST / 2 == 0  # what the processor does with Python's numbers, it does with all
+    before = _SMALLEST / 2 == 0  # the processor treats Python's numbers like all others
     torch.set_flush_denormal(True)
     try:
         yield

@@ -12,17 +12,17 @@ from textrnn.checks import check_int, check_number
 class Dropout(nn.Module):
     """Zeroes elements at random in training, with a random generator of its own.
 
-    The elements that are kept are divided by 1 - p, so that the expectation stays the same
-    (Srivastava et al. 2014). A mask smaller than the tensor is broadcast: one of (B, H) for a
-    (T, B, H) tensor drops the same features at every step of a window (variational dropout,
-    Gal and Ghahramani 2016), which suits recurrent networks better than a new mask a step.
+    The other elements are divided by 1 - p, so that the expectation stays the same (Srivastava et
+    al. 2014). A mask smaller than the tensor is broadcast: one of shape (B, H) for a (T, B, H)
+    tensor drops the same features at every step of a window (variational dropout, Gal and
+    Ghahramani 2016), which suits recurrent networks better than a new mask for every step.
 
     Args:
         name: the argument of the model that p comes from, for the error.
         p: the probability that an element is zeroed, in [0, 1).
 
     Attributes:
-        generator: the source of randomness; None is torch's global generator.
+        generator: the source of randomness; None for torch's global generator.
 
     >>> x = torch.ones(4, 2, 3)  # (T, B, H)
     >>> y = Dropout("dropout", 0.5)(x, mask=(2, 3))
@@ -36,11 +36,11 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: torch.Tensor, mask: Sequence[int] | None = None) -> torch.Tensor:
-        """Return x with elements dropped in training, x itself otherwise.
+        """Return x with elements dropped in training, otherwise x itself.
 
         Args:
             x: floating-point numbers of any shape.
-            mask: the shape of the mask, which broadcasts to that of x; None for x's own.
+            mask: the shape of the mask, which broadcasts to that of x; None for the shape of x.
         """
         if not self.training or self.p == 0:
             return x
@@ -48,15 +48,15 @@ class Dropout(nn.Module):
         return x * keep.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
 
     def extra_repr(self) -> str:
-        """Return what ``print`` shows between the brackets."""
+        """Return the text that ``print`` shows between the brackets."""
         return f"p={self.p}"
 
 
 def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
-    """Return the width of the embedding: as asked, or the vocabulary's size up to a limit.
+    """Return the width of the embedding: as given, or the vocabulary's size up to a limit.
 
-    A vector as wide as the vocabulary can tell all tokens apart; characters need no more than
-    64 dimensions, words need some more.
+    Vectors as wide as the vocabulary can tell all tokens apart; characters need at most 64
+    dimensions, words need some more.
 
     >>> embedding_width(None, 30), embedding_width(None, 300), embedding_width(None, 20_000)
     (30, 64, 128)
@@ -70,7 +70,7 @@ def embedding_width(embedding_dim: int | None, vocab_size: int) -> int:
 def new_embedding(vocab_size: int, embedding_dim: int) -> nn.Embedding:
     """Return an embedding, (V, E).
 
-    On the meta device, where nothing is drawn anyway, it skips the initialisation of
+    On the meta device, where no weights are drawn, this skips the initialisation of
     ``nn.Embedding``, whose first call imports hundreds of modules and takes seconds.
     """
     weight = torch.empty(vocab_size, embedding_dim)

@@ -1,4 +1,4 @@
-"""Counting: what has followed the last few tokens so far?"""
+"""The n-gram model: what followed the last few tokens so far?"""
 
 from typing import Any
 
@@ -20,16 +20,16 @@ class NGramModel(LanguageModel):
 
     It learns by counting, not by gradients: ``count(ids)``, once over the text. Only contexts
     that occur are stored, so memory grows with the text, not with V**n. It is the floor that a
-    neural model has to beat, and it is hard to beat on little text.
+    neural model has to beat, which is hard on little text.
 
     Args:
         vocab_size: V, the number of tokens in the vocabulary.
         order: n, at least 1; the model looks at n-1 tokens. 5 is a good start for characters.
-        smoothing: ``"witten_bell"`` mixes all orders up to n, trusting a context the more the
-            fewer different tokens followed it (Witten and Bell 1991, method C, interpolated as
-            in Chen and Goodman 1998, section 2.5). ``None`` is plain maximum likelihood of the
-            longest context seen: what was never counted has probability zero, so the loss on
-            new text is usually infinite.
+        smoothing: ``"witten_bell"`` mixes all orders up to n. The fewer different tokens followed
+            a context, the more it is trusted (Witten and Bell 1991, method C, interpolated as
+            in Chen and Goodman 1998, section 2.5). ``None`` is plain maximum likelihood in the
+            longest context seen: tokens that were never counted have probability zero, so the
+            loss on new text is usually infinite.
 
     The state is the last n-1 ids, (B, n - 1) int64, -1 for "before the text". There are no
     parameters, hence no layer groups.
@@ -67,7 +67,7 @@ class NGramModel(LanguageModel):
         return logits, text[:, t:]
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return none: nothing here learns by gradients."""
+        """Return an empty dict: nothing here learns by gradients."""
         return {}
 
     def count(self, ids: NDArray[Any]) -> None:
@@ -77,7 +77,7 @@ class NGramModel(LanguageModel):
             ids: (N,) integers in [0, V).
 
         Raises:
-            DataError: they are no such integers.
+            DataError: ``ids`` are not such integers.
         """
         ids = check_vocab_ids(check_ids(ids), self.vocab_size)
         parents = np.zeros(len(ids), dtype=np.int64)  # the context of each token, as a node
@@ -89,12 +89,12 @@ class NGramModel(LanguageModel):
     def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "NGramModel":
         """Return a model for a larger vocabulary with the same counts.
 
-        New tokens have no counts yet, whatever they are like.
+        New tokens have no counts yet, whichever tokens they resemble.
 
         Args:
             vocab_size: V', the new number of tokens.
-            init_from: (V',) the old id of each token; known ones keep their order, and the first
-                entry that names an old id is that token itself.
+            init_from: (V',) the old id of each token. Known tokens keep their order, and the first
+                entry with an old id is that token itself.
         """
         model = NGramModel(**{**self.config, "vocab_size": vocab_size})
         new_ids = np.array([np.flatnonzero(init_from == i)[0] for i in range(self.vocab_size)])
@@ -110,7 +110,7 @@ class NGramModel(LanguageModel):
         return model
 
     def truncated(self, order: int) -> "NGramModel":
-        """Return the model of a lower order that these counts hold, without counting again."""
+        """Return the model of a lower order, from the same counts."""
         check_int("order", order, 1, self.config["order"])
         model = NGramModel(self.vocab_size, order=order, smoothing=self.config["smoothing"])
         for new, old in zip(model.levels, self.levels, strict=False):
@@ -148,12 +148,12 @@ class _Table(nn.Module):
         ids: NDArray[np.int64],
         vocab_size: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count what follows the contexts of k tokens in a text.
+        """Count the tokens that follow the contexts of k tokens in a text.
 
         Args:
             k: the level of this table.
-            parents: (N - k + 1,) the node at level k-1 of the context of each token of ``ids``
-                that has one; at level 0, where all share one, (N,) zeros.
+            parents: (N - k + 1,) for each token of ``ids`` that has a context of k-1 tokens, the
+                node of that context at level k-1; at level 0, where all share one, (N,) zeros.
             moved: the new number of each old node of level k-1.
             ids: (N,) the text.
             vocab_size: V.

@@ -1,7 +1,7 @@
 """RNN, GRU and LSTM: the state is a vector that every token updates.
 
-All three are an embedding, a stack of one-layer recurrent modules and a linear head. Inside, the
-time axis comes first, which is the layout that PyTorch's kernels work in.
+Each is an embedding, a stack of one-layer recurrent modules and a linear head. Inside, the time
+axis comes first, the layout that PyTorch's kernels use.
 """
 
 from collections.abc import Mapping
@@ -81,13 +81,13 @@ class _Recurrent(LanguageModel):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new initial weights.
 
-        Embeddings have variance 1 (0.01 where they are the head's weights, too), input weights
-        are Glorot uniform (Glorot and Bengio 2010), each gate's recurrent weights orthogonal
-        (Saxe et al. 2014), biases zero. So is a forget gate's: with 1 (Jozefowicz et al. 2015)
-        characters are learnt more slowly.
+        Embeddings have variance 1 (0.01 if they are also the head's weights), input weights are
+        Glorot uniform (Glorot and Bengio 2010), each gate's recurrent weights orthogonal (Saxe et
+        al. 2014), biases zero. That includes the forget gate's: with 1 (Jozefowicz et al. 2015)
+        characters are learned more slowly.
 
         Args:
-            generator: the source of randomness; None is torch's global generator.
+            generator: the source of randomness; None for torch's global generator.
         """
         if self.head.bias.is_meta:
             return
@@ -117,7 +117,7 @@ class RNNModel(_Recurrent):
         dropout: the probability that a feature of a layer's output is dropped in training, in
             [0, 1); the same features at every step of a window (Gal and Ghahramani 2016).
         output_dropout: the same for the last layer's output, which goes to the head; equal to
-            ``dropout`` if None. 0 is what ``torch.nn.LSTM`` does with its ``dropout``.
+            ``dropout`` if None. With 0, ``dropout`` acts as in ``torch.nn.LSTM``.
         embedding_dropout: the probability that a token is dropped: its vector is zero wherever
             it occurs in a batch (Merity et al. 2018, section 4.3).
         weight_drop: the probability that a weight of U is dropped for a batch, in every layer
@@ -128,7 +128,7 @@ class RNNModel(_Recurrent):
         recurrent_init: ``"orthogonal"``, or ``"identity"``, which is meant for relu (Le, Jaitly
             and Hinton 2015).
 
-    The state is one tensor (1, B, H) a layer.
+    The state is one tensor (1, B, H) per layer.
 
     >>> model = RNNModel(65, hidden_size=128)
     >>> logits, state = model(torch.zeros(2, 7, dtype=torch.int64))
@@ -202,7 +202,7 @@ class GRUModel(_Gated):
         input: ``"embedding"`` or ``"onehot"``.
         tie_weights: use the embedding as the head's weights, too.
 
-    The state is one tensor (1, B, H) a layer.
+    The state is one tensor (1, B, H) per layer.
 
     >>> list(GRUModel(65, num_layers=2).layer_groups())
     ['embedding', 'layer0', 'layer1', 'head']
@@ -235,7 +235,7 @@ class LSTMModel(_Gated):
         input: ``"embedding"`` or ``"onehot"``.
         tie_weights: use the embedding as the head's weights, too.
 
-    The state is a pair (h, c) of tensors (1, B, H) a layer.
+    The state is a pair (h, c) of tensors (1, B, H) per layer.
 
     >>> model = LSTMModel(65, embedding_dim=16, hidden_size=32)
     >>> sum(p.numel() for p in model.parameters())
@@ -251,7 +251,7 @@ def _arguments(names: dict[str, Any]) -> dict[str, Any]:
 
 
 def _width(config: Mapping[str, Any]) -> int | None:
-    """Return the width of the embedding, None for one-hot input, or say why there can be none."""
+    """Return the width of the embedding, None for one-hot input, or raise ``ValueError``."""
     e, h, tied = config["embedding_dim"], config["hidden_size"], config["tie_weights"]
     check_choice("input", config["input"], ("embedding", "onehot"))
     check_choice("tie_weights", tied, (False, True))
@@ -273,12 +273,12 @@ def _width(config: Mapping[str, Any]) -> int | None:
 def _run(
     layer: Any, x: torch.Tensor, state: State, weight_drop: Dropout
 ) -> tuple[torch.Tensor, State]:
-    """Run one recurrent layer over x (T, B, ·), in training with part of its U dropped."""
+    """Run one recurrent layer over x (T, B, ·); in training, drop weights of its U."""
     if not weight_drop.training or weight_drop.p == 0:
         result: tuple[torch.Tensor, State] = layer(x, state)
         return result
-    # The functions that torch's modules call take their weights as arguments, so nothing has to
-    # be put in the place of a parameter, and taken away again.
+    # The functions that torch's modules call take their weights as arguments, so no parameter has
+    # to be replaced and restored.
     weights = [layer.weight_ih_l0, weight_drop(layer.weight_hh_l0)]
     weights += [layer.bias_ih_l0, layer.bias_hh_l0]
     # has_biases, num_layers, dropout, train, bidirectional, batch_first

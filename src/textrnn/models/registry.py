@@ -1,4 +1,4 @@
-"""The families of models: one table, which every list of their names reads."""
+"""The model families: one table, which every list of their names reads."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -24,14 +24,14 @@ ModelSpec = str | type[LanguageModel]
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models, and what the stations need to know about it.
+    """A family of models, and what the rest of the library needs to know about it.
 
     Attributes:
-        name: what ``TextGenerator(model=...)`` takes and a saved file says. ``STEPPERS``, which
-            is there without torch, has the family's stepper under the same name.
+        name: in ``TextGenerator(model=...)`` and in saved files. ``STEPPERS``, which works without
+            torch, has the family's stepper under the same name.
         model: the class.
-        sized_by_text: whether ``fit`` chooses width and dropout by the text and the time; other
-            families have defaults of their own.
+        sized_by_text: whether ``fit`` chooses width and dropout from the text and the time; other
+            families keep their class's defaults.
     """
 
     name: str
@@ -53,13 +53,13 @@ FAMILIES: Mapping[str, Family] = {
 """The families, by name."""
 
 MODELS: Mapping[str, type[LanguageModel]] = {f.name: f.model for f in FAMILIES.values()}
-"""The class of each family, by name. A class that is not here is passed as it is."""
+"""The class of each family, by name. Pass your own class itself instead of a name."""
 
 
 def family_of(model: ModelSpec | LanguageModel) -> Family | None:
     """Return the family of a name, a class or an instance; None for a class of your own.
 
-    A subclass of a family's class is not of that family: it may compute something else.
+    A subclass of a family's class does not belong to the family: it may compute something else.
 
     >>> family_of("gru") is family_of(GRUModel) is family_of(GRUModel(65))
     True
@@ -105,15 +105,15 @@ def model_class(model: ModelSpec) -> type[LanguageModel]:
 def check_arguments(
     model: ModelSpec | LanguageModel, model_args: Iterable[str], beside: Iterable[str]
 ) -> None:
-    """Refuse what is no model, and arguments that do not fit a model's class.
+    """Raise an error for something that is not a model, or arguments that its class lacks.
 
     Args:
-        model: a name, a class, or an instance, which takes no arguments any more.
-        model_args: the names of the arguments meant for the class.
-        beside: the names that a message gives besides the class's own.
+        model: a name, a class, or an instance, which takes no more arguments.
+        model_args: the names of the arguments for the class.
+        beside: names that the message lists before those of the class.
 
     Raises:
-        TypeError, ValueError: with the nearest right name, or with what is missing.
+        TypeError, ValueError: with the nearest right name, or with the argument that is missing.
     """
     if isinstance(model, LanguageModel):
         check_keywords("TextGenerator(model=<an instance>)", model_args, beside)
@@ -152,8 +152,8 @@ def build(
         model: a name in ``MODELS``, or a class.
         vocab_size: V.
         model_args: further arguments of the class.
-        seed: of the initial weights; None: others every time. torch's global generator is left
-            alone.
+        seed: of the initial weights; None for different ones every time. torch's global generator
+            is left alone.
     """
     cls: Any = model_class(model)
     generator = torch.Generator()
@@ -171,14 +171,14 @@ def build(
 
 
 def make_stepper(model: LanguageModel) -> Stepper | DeviceStepper | ModuleStepper:
-    """Return what steps this model: NumPy for our families, its own module for any other.
+    """Return a stepper for a model: a NumPy one for our families, else one that runs the module.
 
-    A recurrent model on CUDA writes many texts there.
+    A recurrent model on CUDA generates many texts there.
     """
     family = family_of(model)
     if family is None:
         return ModuleStepper(model)
-    own: Stepper | None = getattr(model, "stepper", None)  # a counting model scores with it
+    own: Stepper | None = getattr(model, "stepper", None)  # a counting model has one to score with
     stepper = own or STEPPERS[family.name](model.config, state_arrays(model))
     if isinstance(stepper, RecurrentStepper) and device_of(model).type == "cuda":
         return DeviceStepper(stepper, device_of(model))

@@ -12,17 +12,17 @@ from textrnn.generation.steppers.base import Session
 from textrnn.generation.steppers.recurrent import RecurrentSession, RecurrentStepper
 from textrnn.models.base import LanguageModel, State
 
-_MANY = 64  # texts from which on a GPU is used; not measured yet
+_MANY = 64  # the number of texts from which a GPU is used; not measured yet
 
 
 class ModuleStepper:
-    """Steps any model, a custom one too, through its torch module.
+    """Steps any model, including a custom one, through its torch module.
 
-    Its arguments and results are those of ``textrnn.generation.steppers``, except that the state
-    is the model's own.
+    Arguments and results are those of ``textrnn.generation.steppers``, except that the state is
+    the model's own.
     """
 
-    max_batch_size = 1  # how states of such a model are put side by side is unknown
+    max_batch_size = 1  # it is unknown how to join the states of such a model
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = copy.deepcopy(model).eval()  # a training changes nothing of it
@@ -38,17 +38,17 @@ class ModuleStepper:
         return logits[:, -1].float().cpu().numpy(), state
 
     def start(self, texts: int, state: State = None, *, batched: bool = True) -> "ModuleSession":
-        """Begin to step a text from a state."""
+        """Return a session that steps a text from a state."""
         return ModuleSession(self, state)
 
     def check_state(self, state: State) -> None:
-        """Raise ``ValueError`` for a state that the model cannot take a step from."""
+        """Raise ``ValueError`` for a state that the model cannot continue from."""
         try:
             self.step(np.zeros(1, dtype=np.int64), state)
         except Exception as error:  # a custom model may raise any
             raise ValueError(
                 "`state` comes from another model; call state() of this one. "
-                f"Received: a state with which this one raises {error!r:.200}"
+                f"Received: a state with which this model raises {error!r:.200}"
             ) from error
 
 
@@ -69,13 +69,13 @@ class ModuleSession:
 
 
 class DeviceStepper:
-    """Steps few texts with NumPy, and many that are stepped together on a GPU.
+    """Steps few texts with NumPy, and many batched texts on a GPU.
 
-    A GPU takes as long for one text as for hundreds, and longer than a CPU for one. The
-    arithmetic is the same in both places, and so are the states, which are NumPy's.
+    A GPU takes as long for hundreds of texts as for one, and for one text it takes longer than a
+    CPU. Arithmetic and states, which are NumPy arrays, are the same in both places.
 
     Args:
-        stepper: the model's, on NumPy.
+        stepper: the model's NumPy stepper.
         device: the GPU.
     """
 
@@ -89,16 +89,16 @@ class DeviceStepper:
         return self._stepper.to_backend(self._to_device, torch, _index_select)
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> Session:
-        """Begin to step so many texts from a state, where that is fastest."""
+        """Return a session for so many texts from a state, where that is fastest."""
         if not batched or texts < _MANY:
             return self._stepper.start(texts, state, batched=batched)
-        with self._device:  # the memory is allocated there
+        with self._device:  # so that memory is allocated there
             start = None if state is None else tuple(map(self._to_device, state))
             session = self._on_device.start(texts, start, batched=True)
         return DeviceSession(session, self._to_device)
 
     def check_state(self, state: State) -> None:
-        """Raise ``ValueError`` unless a state has the shapes that a text of this model has."""
+        """Raise ``ValueError`` unless a state has the shapes of this model's states."""
         self._stepper.check_state(state)
 
     def _to_device(self, array: NDArray[Any]) -> Any:
@@ -109,7 +109,7 @@ class DeviceSession:
     """Steps texts on a GPU."""
 
     def __init__(self, session: RecurrentSession, to_device: Any) -> None:
-        self._session: Any = session  # its arrays are torch's
+        self._session: Any = session  # with torch's arrays
         self._to_device = to_device
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
@@ -118,7 +118,7 @@ class DeviceSession:
         return logits
 
     def state(self, rows: list[int]) -> State:
-        """Return the state of some of the texts as NumPy's arrays."""
+        """Return the state of some of the texts as NumPy arrays."""
         return tuple(part.cpu().numpy() for part in self._session.state(rows))
 
 

@@ -1,7 +1,7 @@
-"""Models that look at the last w tokens and at nothing before them.
+"""Models that look at the last w tokens only.
 
 Both read all windows of a text in parallel, so they train on contiguous batches like the other
-families; their state is the last w-1 ids. Positions before the text are vectors of zeros.
+families. Their state is the last w-1 ids. Positions before the text are zero vectors.
 """
 
 from abc import abstractmethod
@@ -39,7 +39,7 @@ class _Window(LanguageModel):
         """Return the features (B, T, H) of the T windows in the vectors x (B, w - 1 + T, E)."""
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parts from embedding to head, each with its parameters."""
+        """Return the parts from embedding to head, with their parameters."""
         parts = {name: list(part.parameters()) for name, part in self.named_children()}
         return {name: parameters for name, parameters in parts.items() if parameters}
 
@@ -51,7 +51,7 @@ class _Window(LanguageModel):
         zero.
 
         Args:
-            generator: the source of randomness; None is torch's global generator.
+            generator: the source of randomness; None for torch's global generator.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear) and not module.weight.is_meta:
@@ -120,7 +120,7 @@ class WindowRNNModel(_Window):
         combine="add"       h <- tanh(U (h + relu(W E[x_k] + a)) + b)
         combine="concat"    h <- tanh(U relu(W [h; E[x_k]] + a) + b)
 
-    and the last h is scored: logits = W' h + c. Source: fast.ai's lesson 6 (Practical Deep
+    and the head scores the last h: logits = W' h + c. Source: fast.ai's lesson 6 (Practical Deep
     Learning for Coders, 2018), where "add" is the Char3Model with window=3 and the CharLoopModel
     with 8, and "concat" with 8 is the CharLoopConcatModel. It costs w times as much as an
     ``RNNModel``, which carries h along.
