@@ -204,13 +204,15 @@ class TextGenerator(GenerationMixin, Inspectable):
             corpus = self._read(text, validation_split, validation_data)
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
+            before = None if self.vocab is None else self.model
             trainer = self._trainer_for(corpus, plan)
+            again = before is not None and before.learns_by_gradient
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
             line = defaults.headline(trainer.model, corpus, plan)
             line += "; resumes from a backup" if saved else ""
-            shown = [*progress(verbose, line), *callbacks]
+            shown = [*progress(verbose, line, from_start=again), *callbacks]
             return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
 
     @named_arguments

@@ -54,6 +54,9 @@ class Resumable(Protocol):
     def fingerprint(self) -> dict[str, Any]:
         """Return what must match before a backup can be resumed."""
 
+    def validate(self) -> dict[str, float]:
+        """Return ``val_loss`` and its relatives; nothing without a validation text."""
+
 
 class Callback:
     """Base class of all callbacks: override the hooks you need; the others do nothing.

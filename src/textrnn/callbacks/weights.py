@@ -9,32 +9,46 @@ from textrnn.checks import check_number
 
 
 class KeepBestWeights(Callback):
-    """End training with the weights of the epoch with the lowest ``val_loss``.
+    """End training with the weights of the epoch that had the lowest ``val_loss``.
 
     ``TextGenerator.fit`` always does this if there is validation data.
 
     Args:
-        print_fn: called with a line that names the best epoch, unless that is the last one.
+        print_fn: called with a line that names the best epoch, unless it is the last one.
+        from_start: whether the weights before the first step count, too; they are validated once.
+            ``fit`` asks for that where a model was trained before: training that makes it worse
+            changes nothing.
 
     Attributes:
-        best_epoch: the epoch with the lowest ``val_loss``; None without validation.
+        best_epoch: the epoch with the lowest ``val_loss``; None without validation, and where the
+            weights before the first step are the best.
     """
 
-    def __init__(self, print_fn: Callable[[str], None] | None = None) -> None:
-        self.print_fn = print_fn
-        self.on_train_begin()
+    def __init__(
+        self, print_fn: Callable[[str], None] | None = None, *, from_start: bool = False
+    ) -> None:
+        self.print_fn, self.from_start = print_fn, from_start
+        self._reset()
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget earlier trainings."""
+    def _reset(self) -> None:
         self.best_epoch: int | None = None
         self._lowest = math.inf
-        self._last = 0
+        self._last: int | None = None
         self._weights: dict[str, Any] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Reset what an earlier training left, and validate the weights it left if asked to."""
+        self._reset()
+        if self.from_start:
+            self._keep_if_best(None, self.trainer.validate())
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Copy the weights if this is the best epoch so far."""
         self._last = epoch
-        loss = (logs or {}).get("val_loss", math.inf)
+        self._keep_if_best(epoch, logs or {})
+
+    def _keep_if_best(self, epoch: int | None, logs: Logs) -> None:
+        loss = logs.get("val_loss", math.inf)
         if loss < self._lowest:
             self._lowest, self.best_epoch = loss, epoch
             weights = self.model.model.state_dict()
@@ -52,19 +66,21 @@ class KeepBestWeights(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""
-        if self.best_epoch is not None and self.best_epoch != self._last:
+        if self._weights and self.best_epoch != self._last:
             self.model.model.load_state_dict(self._weights)
             if self.print_fn:
-                best = f"epoch {self.best_epoch + 1}, val_loss {self._lowest:.4f}"
-                self.print_fn(f"kept the weights of the best epoch: {best}")
+                which = f"of the best epoch: epoch {(self.best_epoch or 0) + 1}"
+                if self.best_epoch is None:
+                    which = "from before, because no epoch was better"
+                self.print_fn(f"kept the weights {which}, val_loss {self._lowest:.4f}")
         self._weights = {}
 
 
 class SwapEMAWeights(Callback):
     """Average the weights over training; validate, save and end with the average.
 
-    This is an exponential moving average (Polyak and Juditsky 1992): after each step it moves
-    towards the weights by ``1 - ema_momentum``, faster in the first steps, so that it soon
+    The average is an exponential moving one (Polyak and Juditsky 1992): after each step it moves
+    towards the weights by ``1 - ema_momentum``, and faster in the first steps, so that it soon
     forgets the initial weights. It helps if the learning rate does not fall to zero at the end.
 
     Args:

@@ -248,7 +248,7 @@ class Trainer:
         self._batches(state, epoch, first)
         loss = float(distributed.all_reduce_mean(state.losses.mean_loss()))
         logs = metrics(loss, self._corpus.chars_per_token[0])
-        logs |= self._validate(state.progress)
+        logs |= self._validate()
         logs |= {
             "gradient_norm": state.losses.mean_gradient_norm(),
             "learning_rate": state.train_step.current_lr,
@@ -311,16 +311,21 @@ class Trainer:
             self.stopped_by, over = "interrupt", True  # by another process
         return over
 
-    def _validate(self, progress: Progress | None = None) -> dict[str, float]:
-        valid_ids = self._corpus.valid_ids
+    def validate(self) -> dict[str, float]:
+        """Return the metrics of the validation text, ``val_loss`` and so on; none without one."""
+        valid_ids, began = self._corpus.valid_ids, time.perf_counter()
         if valid_ids is None:
             return {}
-        self._hooks.call("on_test_begin", {})
-        began = time.perf_counter()
         result = evaluate(self.model, valid_ids, chars_per_token=self._corpus.chars_per_token[1])
-        if progress:
-            progress.add_validation_time(time.perf_counter() - began)
-        logs = {f"val_{name}": value for name, value in result.items()}
+        if self.state is not None:
+            self.state.progress.add_validation_time(time.perf_counter() - began)
+        return {f"val_{name}": value for name, value in result.items()}
+
+    def _validate(self) -> dict[str, float]:
+        if self._corpus.valid_ids is None:
+            return {}
+        self._hooks.call("on_test_begin", {})
+        logs = self.validate()
         self._hooks.call("on_test_end", logs)
         return logs
 
