@@ -210,8 +210,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
-            line = defaults.headline(trainer.model, corpus, plan)
-            line += "; resumes from a backup" if saved else ""
+            line = defaults.headline(trainer.model, corpus, plan, resumes=saved is not None)
             shown = [*progress(verbose, line, from_start=again), *callbacks]
             return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
 

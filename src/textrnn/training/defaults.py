@@ -157,7 +157,7 @@ def choose_batch(
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
 
 
-def headline(model: LanguageModel, corpus: Corpus, plan: Plan) -> str:
+def headline(model: LanguageModel, corpus: Corpus, plan: Plan, *, resumes: bool = False) -> str:
     """Return one line about the model (leaving out what is off), the text and the plan."""
     settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
     config = ", ".join(f"{name}={value}" for name, value in settings.items())
@@ -170,7 +170,7 @@ def headline(model: LanguageModel, corpus: Corpus, plan: Plan) -> str:
         line += ", ".join(f"{name}={getattr(plan, name):g}" for name in names)
         if plan.precision != "float32":
             line += f", precision={plan.precision}"
-    return line
+    return f"{line}; resumes from a backup" if resumes else line
 
 
 def _cost(hidden_size: int, vocab_size: int) -> int:
