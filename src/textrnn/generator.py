@@ -204,14 +204,13 @@ class TextGenerator(GenerationMixin, Inspectable):
             corpus = self._read(text, validation_split, validation_data)
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
-            before = None if self.vocab is None else self.model
+            was_trained = self.vocab is not None and self.model is not None
             trainer = self._trainer_for(corpus, plan)
-            again = before is not None and before.learns_by_gradient
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
             line = defaults.headline(trainer.model, corpus, plan, resumes=saved is not None)
-            shown = [*progress(verbose, line, from_start=again), *callbacks]
+            shown = [*progress(verbose, line, from_start=was_trained), *callbacks]
             return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
 
     @named_arguments

@@ -39,7 +39,7 @@ class KeepBestWeights(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Reset what an earlier training left, and validate the weights it left if asked to."""
         self._reset()
-        if self.from_start:
+        if self.from_start and self.model.model.learns_by_gradient:  # counts only grow
             self._keep_if_best(None, self.trainer.validate())
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -12,6 +12,9 @@ from textrnn.errors import NonFiniteError
 from textrnn.history import History
 from textrnn.models.base import State
 from textrnn.text.batching import ContiguousBatcher
+from textrnn.text.corpus import Corpus
+from textrnn.training.device import ids_to_device
+from textrnn.training.plan import Plan
 from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.train_step import TrainStep
 
@@ -111,6 +114,36 @@ class TrainState:
         self.epoch_began = time.perf_counter() - state["epoch_seconds"]
         self.quarter, self.rates_lowered = state["quarter"], state["rates_lowered"]
         self.refused = state["refused"]
+
+
+def new_state(
+    train_step: TrainStep,
+    corpus: Corpus,
+    plan: Plan,
+    history: History,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+) -> TrainState:
+    """Return the state at the beginning of a training, without callbacks.
+
+    Args:
+        train_step: of the model.
+        corpus: what it is trained and validated on.
+        plan: how long, and in what batches.
+        history: where the measurements go.
+        rank: the number of this process.
+        world_size: how many processes there are.
+    """
+    ids = ids_to_device(corpus.ids, train_step.device)
+    sizes = {"batch_size": plan.batch_size, "seq_len": plan.seq_len}
+    batcher = ContiguousBatcher(ids, **sizes, rank=rank, world_size=world_size)
+    batcher.epoch = plan.initial_epoch
+    valid_tokens = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
+    progress = Progress(plan.minutes and 60 * plan.minutes, valid_tokens, plan.began)
+    progress.start(len(batcher) * ((plan.epochs or 0) - plan.initial_epoch))
+    losses, callbacks = RunningLoss(train_step.device), CallbackList((), None, None)
+    return TrainState(train_step, batcher, progress, losses, history, callbacks)
 
 
 def _to_device(hidden: State, device: torch.device) -> State:

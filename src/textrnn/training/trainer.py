@@ -20,16 +20,13 @@ from textrnn.errors import NotFittedError
 from textrnn.evaluation import evaluate, metrics
 from textrnn.history import History
 from textrnn.models.base import LanguageModel
-from textrnn.text.batching import ContiguousBatcher
 from textrnn.text.corpus import Corpus
 from textrnn.training import distributed
-from textrnn.training.device import ids_to_device
 from textrnn.training.fingerprint import fingerprint
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
-from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.signals import deliver_again, on_interrupt
-from textrnn.training.state import TrainState
+from textrnn.training.state import TrainState, new_state
 from textrnn.training.threads import INTERVAL, adaptive_threads
 from textrnn.training.train_step import TrainStep
 
@@ -174,11 +171,16 @@ class Trainer:
         self._owner.stop_training = False
         self.stopped_by = self._signal = None
         self.finished = self.backed_up = self._ended = False
-        batcher = self._batcher()
-        steps = len(batcher) if batcher else 1
+        self.state, steps = None, 1
+        if self.train_step is not None:
+            rank, self.world_size = distributed.rank_and_world_size()
+            ranks = {"rank": rank, "world_size": self.world_size}
+            self.state = new_state(self.train_step, self._corpus, plan, self.history, **ranks)
+            steps = len(self.state.batcher)
         params = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
         self._hooks = hooks = CallbackList(callbacks, self._owner, self, **params)
-        self.state = self._new_state(batcher)
+        if self.state is not None:
+            self.state.callbacks = hooks
         try:
             with self._environment():
                 if self.state is not None:
@@ -194,16 +196,6 @@ class Trainer:
         if self.backed_up:
             deliver_again()
         return self.history
-
-    def _new_state(self, batcher: ContiguousBatcher | None) -> TrainState | None:
-        if self.train_step is None or batcher is None:
-            return None
-        valid = self._corpus.valid_ids
-        seconds = None if self.plan.minutes is None else 60 * self.plan.minutes
-        progress = Progress(seconds, 0 if valid is None else len(valid), self.plan.began)
-        progress.start(len(batcher) * ((self.plan.epochs or 0) - self.plan.initial_epoch))
-        losses = RunningLoss(self.train_step.device)
-        return TrainState(self.train_step, batcher, progress, losses, self.history, self._hooks)
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
@@ -337,16 +329,6 @@ class Trainer:
         logs = self._validate() | {"seconds": time.perf_counter() - began}
         self.history.append(epoch, logs)
         self._hooks.call("on_epoch_end", epoch, logs)
-
-    def _batcher(self) -> ContiguousBatcher | None:
-        if self.train_step is None:
-            return None
-        rank, self.world_size = distributed.rank_and_world_size()
-        ids = ids_to_device(self._corpus.ids, self.train_step.device)
-        sizes = {"batch_size": self.plan.batch_size, "seq_len": self.plan.seq_len}
-        batcher = ContiguousBatcher(ids, **sizes, rank=rank, world_size=self.world_size)
-        batcher.epoch = self.plan.initial_epoch
-        return batcher
 
     def _metrics(self) -> list[str]:
         """Return the names in the logs of an epoch."""
