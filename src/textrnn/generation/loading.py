@@ -1,4 +1,4 @@
-"""Read a model file: all of it, or what generation needs. No torch here."""
+"""Reading a model file, without torch."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from textrnn.text.vocab import Vocab
 
 
 def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = None) -> Sampler:
-    """Load a saved model for generation only, without importing torch.
+    """Load a saved model for generation only; this does not import torch.
 
     Args:
         path: a file that ``TextGenerator.save`` wrote.
@@ -25,7 +25,7 @@ def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = 
             ``from_config`` gets what its ``to_config`` returned.
 
     Raises:
-        UnsupportedFormatError: it is no such file, or needs a custom class.
+        UnsupportedFormatError: it is not such a file, or needs a custom class.
         CorruptModelError: the file is damaged.
         OSError: it cannot be read.
     """
@@ -47,16 +47,16 @@ def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = 
 def read_model(
     path: str | Path, tokenizer_class: type[Tokenizer] | None = None
 ) -> tuple[dict[str, Any], Tokenizer, History, dict[str, NDArray[Any]]]:
-    """Read a model file: its header, and the tokenizer, history and tensors that it describes.
+    """Return the header, tokenizer, history and tensors of a model file.
 
-    The tensors are read only once the header is known to describe a model that has them.
+    The tensors are read only if the header describes a model that has them.
 
     Args:
         path: the file.
         tokenizer_class: a custom tokenizer class, if the model was trained with one.
 
     Raises:
-        UnsupportedFormatError: it is no model file, or needs a custom tokenizer class.
+        UnsupportedFormatError: it is not a model file, or needs a custom tokenizer class.
         CorruptModelError: the file is damaged.
         OSError: it cannot be read.
     """
@@ -109,7 +109,7 @@ def tokenizer_header(tokenizer: Tokenizer) -> dict[str, Any]:
     return header
 
 
-# What Python raises for a header that holds other things than it should.
+# What Python raises for a header with unexpected contents.
 _WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 

@@ -1,4 +1,4 @@
-"""Text out: a tokenizer, a stepper and a way to choose. No torch here."""
+"""Generation of text from a tokenizer and a stepper, without torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from textrnn.text.tokenizer import Tokenizer
 
 
 class _Arguments(SamplingArguments, total=False):
-    """What ``generate`` takes besides what its result's type depends on."""
+    """The arguments of ``generate`` that do not change the type of its result."""
 
     suppress_tokens: Iterable[str]
     allowed_tokens: Iterable[str] | None
@@ -28,11 +28,11 @@ class _Arguments(SamplingArguments, total=False):
 
 
 class GenerationMixin(ABC):
-    """Whatever can ``generate`` and ``stream``: a ``Sampler``, a ``TextGenerator``."""
+    """The methods ``generate``, ``stream`` and ``state`` of ``Sampler`` and ``TextGenerator``."""
 
     @abstractmethod
     def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
-        """Return what text is made with."""
+        """Return what generates the text."""
 
     @overload
     def generate(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
@@ -84,26 +84,26 @@ class GenerationMixin(ABC):
         """Generate text, or many texts at once.
 
         Args:
-            prompt: what the text begins with. The empty prompt begins as after a line break.
-                Several prompts (a list, an array, a Series, a generator) give a list of texts.
+            prompt: the beginning of the text. The empty prompt begins as after a line break. For
+                several prompts (a list, an array, a Series, a generator) the result is a list.
             max_new_tokens: the length of the text after the prompt, in tokens (at level "char":
                 characters), at least 0.
-            temperature: at least 0; lower is more predictable, 0 always takes the likeliest.
+            temperature: at least 0; lower is more predictable, 0 always takes the likeliest token.
             top_k: choose among the k likeliest tokens only.
-            top_p: choose among the likeliest that have this probability together, in (0, 1].
-            min_p: choose among those at least this fraction as likely as the likeliest, [0, 1].
-            repetition_penalty: above 1 makes tokens that were there already less likely.
-            no_repeat_ngram_size: n; a run of n tokens that was there already is not repeated.
-            suppress_tokens: tokens that are never generated: a text whose tokens are meant, such
-                as ``"0123456789"``, or a list of tokens.
+            top_p: choose among the fewest likeliest tokens with this total probability, in (0, 1].
+            min_p: choose among tokens at least this fraction as likely as the likeliest, in [0, 1].
+            repetition_penalty: above 1 makes tokens that are already in the text less likely.
+            no_repeat_ngram_size: n; a run of n tokens that is already in the text is not repeated.
+            suppress_tokens: tokens that are never generated: a text that contains them, such as
+                ``"0123456789"``, or a list of tokens.
             allowed_tokens: likewise, the only tokens that are generated; None for all.
-            stop_strings: end where one of these would begin; it is left out. Occurrences in the
-                prompt are ignored.
+            stop_strings: end before the first of these; it is left out. Occurrences in the prompt
+                are ignored.
             num_return_sequences: how many texts to generate for each prompt.
-            seed: at least 0; the same seed gives the same text, and text i of several is the
-                same whatever their number. None: another text every time.
-            state: what ``state()`` returned, to continue the text that it has read; ``prompt``
-                follows it.
+            seed: at least 0. The same seed generates the same text, and text i of a batch does not
+                depend on the size of the batch. None: a different text every time.
+            state: what ``state()`` returned, to continue the text that it read; ``prompt`` follows
+                it.
             include_prompt: begin the text with the prompt.
 
         Returns:
@@ -158,9 +158,9 @@ class GenerationMixin(ABC):
     ) -> Iterator[str]:
         """Generate text piece by piece, each as soon as it is certain.
 
-        The arguments are those of ``generate``, and the pieces put together are its text. What
-        might become a stop string is held back until that is clear. Arguments are checked at
-        the call, not at the first piece; the iterator can be left at any point.
+        The arguments are those of ``generate``, and the pieces joined together are its text. A
+        possible beginning of a stop string is held back until the next tokens decide. Arguments
+        are checked at the call, not at the first piece; iteration may end at any point.
         """
         _check_prompt(prompt)
         loop = self._loop(
@@ -188,7 +188,7 @@ class GenerationMixin(ABC):
             state: what ``state()`` returned for the text before it.
 
         Returns:
-            What ``generate``, ``stream`` and ``state`` take as ``state``.
+            The ``state`` argument of ``generate``, ``stream`` and ``state``.
 
         Raises:
             UnknownTokenError: the text has a token that the vocabulary does not hold.
@@ -215,12 +215,12 @@ class GenerationMixin(ABC):
 class Sampler(GenerationMixin):
     """Generates text with a trained model, on NumPy alone. ``load_sampler`` makes one.
 
-    It changes nothing while it generates, so any number of threads may share one.
+    Generating changes nothing in it, so any number of threads may share one.
 
     Args:
         vocab: the model's tokenizer.
         stepper: the model's stepper.
-        header: what the model's file says about it.
+        header: the header of the model's file.
     """
 
     def __init__(

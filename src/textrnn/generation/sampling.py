@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from textrnn.checks import check_int, check_number
 from textrnn.errors import NonFiniteError
 
-_FARTHEST = 1e50  # from 0 that a penalty may bring a logit: beyond any float32
-_COLDEST = 1e-250  # a temperature that divides any such logit without overflow, and is greedy
+_FARTHEST = 1e50  # the largest logit after a penalty, beyond any float32
+_COLDEST = 1e-250  # the lowest temperature: it is greedy, and divides such logits without overflow
 
 
 class SamplingArguments(TypedDict, total=False):
@@ -31,23 +31,22 @@ class SamplingArguments(TypedDict, total=False):
 class SamplingParams:
     """How the next token is chosen from the model's logits.
 
-    The settings act in this order: repetition penalty, no repeated n-grams, suppressed ids,
-    temperature, top-k, top-p, min-p; then one token is drawn from what is left. At least one
-    token is always left.
+    The settings apply in this order: repetition penalty, no repeated n-grams, suppressed ids,
+    temperature, top-k, top-p, min-p. Then one token is drawn from the rest, which is never empty.
 
     Args:
         temperature: divides the logits, at least 0. Below 1 the likely tokens become likelier;
-            0 is greedy: the likeliest token, of equals the one with the lowest id.
+            0 is greedy: it takes the likeliest token, among equals the one with the lowest id.
         top_k: keep the k likeliest tokens (Fan et al. 2018); None keeps all.
         top_p: keep the smallest set of likeliest tokens whose probabilities sum to at least
             this, in (0, 1] (nucleus sampling, Holtzman et al. 2020); None keeps all.
         min_p: keep the tokens at least this fraction as likely as the likeliest, in [0, 1]
             (Nguyen et al. 2024); None keeps all.
-        repetition_penalty: above 1 makes tokens that stand in the text already less likely;
+        repetition_penalty: above 1 makes tokens that are already in the text less likely;
             positive logits are divided by it, negative ones multiplied (Keskar et al. 2019,
             section 4.1). Made for words: characters repeat in any text.
-        no_repeat_ngram_size: n; a run of n tokens that stands in the text already is not said
-            again (Paulus et al. 2018, section 2.5), at least 1; None allows all.
+        no_repeat_ngram_size: n, at least 1; a run of n tokens that is already in the text is not
+            repeated (Paulus et al. 2018, section 2.5). None allows all.
         suppressed: ids that are never chosen.
 
     Raises:
@@ -87,7 +86,7 @@ class SamplingParams:
 
         Args:
             logits: (V,) float, log-probabilities up to a constant; minus infinity for never.
-            rng: the source of one uniform number; none is drawn if greedy.
+            rng: the source of one uniform number; greedy choice draws none.
             previous: ids already in the text, in their order, for the repetition settings.
 
         Returns:
@@ -111,7 +110,7 @@ class SamplingParams:
             histories: the tokens of each text so far; empty unless ``looks_back``.
 
         Returns:
-            (N,) ids: each the first whose cumulative probability is above the draw.
+            (N,) ids, each the first one whose cumulative probability exceeds the draw.
         """
         if len(logits) == 1:  # one-dimensional arrays are faster
             scores = self._scores(logits[0], histories)
@@ -148,7 +147,7 @@ class SamplingParams:
 
     @property
     def looks_back(self) -> bool:
-        """Whether a choice depends on the tokens that came before."""
+        """Whether a choice depends on earlier tokens."""
         return self.repetition_penalty != 1 or self.no_repeat_ngram_size is not None
 
     @cached_property
@@ -158,7 +157,7 @@ class SamplingParams:
     def _scores(
         self, logits: NDArray[Any], histories: Sequence["TokenHistory"]
     ) -> NDArray[np.float64]:
-        """Return logits, (N, V) or (V,), after penalties and bans, less each text's highest."""
+        """Return logits (N, V) or (V,) after penalties and suppression, minus the row maxima."""
         scores = np.array(logits, dtype=np.float64)
         if self.looks_back:
             for row, history in zip(np.atleast_2d(scores), histories, strict=True):
@@ -180,7 +179,7 @@ class SamplingParams:
         return scores
 
     def _weights(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return numbers in proportion to the probabilities; the likeliest token's is 1."""
+        """Return numbers proportional to the probabilities; the likeliest token has 1."""
         warm = scores if self.temperature == 1 else scores / max(self.temperature, _COLDEST)
         weights: NDArray[np.float64] = np.exp(warm)
         if self.top_k is not None or self.top_p is not None or self.min_p is not None:
@@ -190,7 +189,7 @@ class SamplingParams:
         return weights
 
     def _truncate(self, weights: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
-        """Set to 0, in place, what top-k, top-p and min-p leave out."""
+        """Set the weights that top-k, top-p and min-p leave out to 0, in place."""
         if self.top_k is not None and self.top_k < len(weights):
             weights[~_largest(scores, self.top_k)] = 0
         if self.top_p is not None and self.top_p < 1:
@@ -207,7 +206,7 @@ class TokenHistory:
 
     Args:
         params: how tokens are chosen.
-        ids: what it begins with.
+        ids: the first tokens.
 
     >>> history = TokenHistory(SamplingParams(no_repeat_ngram_size=2), [0, 1, 2, 0])
     >>> logits = np.zeros(3)
@@ -225,7 +224,7 @@ class TokenHistory:
             self.add(int(token))
 
     def add(self, token: int) -> None:
-        """Note the next token."""
+        """Add the next token."""
         self._seen.add(token)
         if self._size is not None:
             if len(self._last) == self._size - 1:
@@ -253,7 +252,7 @@ def _possible(scores: NDArray[np.float64], never: NDArray[np.intp]) -> NDArray[n
     highest: NDArray[np.float64] = scores.max(axis=1, keepdims=True)
     if not (highest < np.inf).all():
         raise NonFiniteError(
-            "The model's scores are infinite or not numbers; its weights are too large. "
+            "The model's scores are infinite or not numbers: its weights are too large. "
             f"Train it again with a lower learning rate. Received: {highest.max()}"
         )
     impossible = highest[:, 0] == -np.inf
@@ -264,7 +263,7 @@ def _possible(scores: NDArray[np.float64], never: NDArray[np.intp]) -> NDArray[n
 
 
 def _largest(values: NDArray[Any], k: int) -> NDArray[np.bool_]:
-    """Mark exactly k largest values; of equal ones those with the lowest index."""
+    """Return a mask of the k largest values; of equal values the first ones."""
     kth = np.partition(values, -k)[-k]
     keep: NDArray[np.bool_] = values > kth
     keep[np.flatnonzero(values == kth)[: k - int(keep.sum())]] = True
@@ -274,7 +273,7 @@ def _largest(values: NDArray[Any], k: int) -> NDArray[np.bool_]:
 def _nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
     """Return the ids of the fewest largest weights whose sum is at least ``top_p`` of all.
 
-    Only as many as are likely to do are sorted; of equal ones the lowest id comes first.
+    Only as many weights are sorted as are likely to suffice; of equal ones the lowest id is first.
     """
     wanted, size = top_p * weights.sum(), 128
     while True:

@@ -1,4 +1,4 @@
-"""One token in, one row of logits out: the steppers, and the table of their names."""
+"""Steppers: one token in, one row of logits out, without torch."""
 
 from textrnn.generation.steppers.base import Stepper
 from textrnn.generation.steppers.ngram import NGramStepper

@@ -8,11 +8,11 @@ Each family has a stepper that does the arithmetic of its torch module for one t
     logits  (N, V) float32
 
 A stepper holds a copy of a model's weights and never changes, so any number of threads may share
-it. A session steps some texts, in memory of its own.
+it. A session steps some texts, in its own memory.
 
-Each text is stepped by its own matrix-vector products, so the same text comes out alone and beside
-others, to the last bit. Stepped ``batched``, all texts share a product of two matrices, which is
-faster and rounds differently.
+Each text has its own matrix-vector products, so it comes out the same, to the last bit, alone or
+in a batch. With ``batched`` all texts share one matrix product, which is faster but rounds
+differently.
 """
 
 import math
@@ -43,38 +43,38 @@ class Stepper(ABC):
         CorruptModelError: a tensor is missing, or has another shape than the config says.
     """
 
-    max_batch_size = 64  # texts that are best stepped side by side
+    max_batch_size = 64  # how many texts to step side by side
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})
-        with np.errstate(over="ignore", invalid="ignore"):  # of finite, but absurd weights
+        with np.errstate(over="ignore", invalid="ignore"):  # from finite, but absurd weights
             self._prepare(config, tensors)
 
     @classmethod
     @abstractmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
-        """Return which tensors a model with this config has, one after the other.
+        """Yield the tensors that a model with this config has.
 
         Raises:
-            KeyError, TypeError, ValueError: there can be no model with this config.
+            KeyError, TypeError, ValueError: no model can have this config.
         """
 
     @abstractmethod
     def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
-        """Compute what the steps need from tensors that fit the config."""
+        """Compute what steps need from tensors that match the config."""
 
     @abstractmethod
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token of each text; return the logits of the next one, and the state."""
+        """Read one token of each text; return the logits of the next token, and the state."""
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> "Session":
-        """Begin to step so many texts from a state."""
+        """Return a session that steps so many texts from a state."""
         return StepSession(self, state, batched)
 
     def check_state(self, state: State) -> None:
-        """Raise ``ValueError`` unless a state has the shapes that a text of this model has."""
+        """Raise ``ValueError`` unless a state has the shapes of this model's states."""
         _, fresh = self.step(np.zeros(1, dtype=np.int64))
         expected, found = _shapes(fresh), _shapes(state)
         if found != expected:
@@ -85,17 +85,17 @@ class Stepper(ABC):
 
 
 class Session(Protocol):
-    """Steps N texts. It belongs to its caller: unlike a stepper it changes."""
+    """Steps N texts. Unlike a stepper it changes, so it belongs to one caller."""
 
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
         """Read one token of each text; return the logits after it, valid until the next step."""
 
     def state(self, rows: list[int]) -> Any:
-        """Return the state of some of the texts, a value that no step changes."""
+        """Return the state of some of the texts, a copy that no step changes."""
 
 
 class StepSession:
-    """The session of a stepper that needs no memory for it."""
+    """The session of a stepper that needs no memory between steps."""
 
     def __init__(self, stepper: Stepper, state: State, batched: bool) -> None:
         self._stepper, self._state, self._batched = stepper, state, batched
@@ -113,13 +113,13 @@ class StepSession:
 def check_layout(
     expected: Layout, found: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
 ) -> None:
-    """Compare the tensors that a config implies with those that there are.
+    """Compare the tensors that a config implies with those in the file.
 
-    It stops at the first one that is not there, so a config that asks for a million layers costs
-    no more than the file that it stands in.
+    This stops at the first one that is missing, so a config that claims a million layers costs
+    no more than the file that it is in.
 
     Raises:
-        CorruptModelError: a name, a shape or a dtype is another.
+        CorruptModelError: a name, a shape or a dtype differs.
     """
     names = set()
     for name, shape, dtype in expected:
@@ -143,7 +143,7 @@ def check_layout(
 
 
 def config_int(config: Mapping[str, Any], name: str, maximum: int | None = None) -> int:
-    """Return a value of the config, which must be a whole number from 1."""
+    """Return a value of the config, which must be a whole number of at least 1."""
     return check_int(name, config[name], 1, maximum)
 
 
@@ -163,7 +163,7 @@ def _shapes(state: Any) -> Any:
 
 
 def matmul_rows(h: NDArray[Any], weight: NDArray[Any], batched: bool = False) -> NDArray[Any]:
-    """Multiply the rows of h (N, H) by weight (H, G), each by itself or all together."""
+    """Return the rows of h (N, H) times weight (H, G), one by one or, batched, all at once."""
     alone = not batched and len(h) > 1
     product: NDArray[Any] = np.matmul(h[:, None], weight)[:, 0] if alone else h @ weight
     return product

@@ -1,4 +1,4 @@
-"""The steps of n-gram counting."""
+"""The stepper of n-gram models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,16 +20,16 @@ from textrnn.generation.steppers.base import (
 class NGramStepper(Stepper):
     """Steps ``NGramModel``, which also uses it to score whole texts.
 
-    Level k of the tables holds what followed the contexts of k tokens. A context is found from
-    its newest token backwards: node 0 is the empty context, and a context of k+1 tokens is the
-    pair (node of its newest k tokens, the token before them), looked up in level k+1's table
-    ``contexts``, where pair (n, t) is written n * V + t in ascending order. Node n of a level
-    was followed by ``tokens[starts[n] : starts[n + 1]]``, ``counts`` times each.
+    Level k of the tables holds the tokens that followed the contexts of k tokens. A context is
+    found from its newest token backwards: node 0 is the empty context, and a context of k+1 tokens
+    is the pair (node of its newest k tokens, the token before them). Level k+1's table
+    ``contexts`` lists these pairs (n, t) as n * V + t in ascending order. Node n of a level was
+    followed by ``tokens[starts[n] : starts[n + 1]]``, ``counts`` times each.
     """
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
-        """Return which tensors a model with this config has: four tables a level."""
+        """Yield the tensors that a model with this config has: four tables per level."""
         config_int(config, "vocab_size")
         config_choice(config["smoothing"], ("witten_bell", None))
         for k in range(config_int(config, "order")):
@@ -86,7 +86,7 @@ class NGramStepper(Stepper):
             contexts: (M, order - 1) int64, the newest token last; -1 for "before the text".
 
         Returns:
-            (M, V) float32, natural logarithms; minus infinity for never.
+            (M, V) float32, natural logarithms; minus infinity for probability 0.
         """
         p = np.full((len(contexts), self.vocab_size), 1 / self.vocab_size)
         where = np.arange(len(contexts))  # contexts seen at this level
@@ -98,7 +98,7 @@ class NGramStepper(Stepper):
             if not len(where) or not len(tokens):
                 break
             first, size = starts[nodes], starts[nodes + 1] - starts[nodes]
-            # entry j of the flat lists belongs to context row[j] and stands at table index at[j]
+            # entry j of the flat lists belongs to context row[j] and is at table index at[j]
             row = np.repeat(where, size)
             at = np.arange(len(row)) + np.repeat(first - (size.cumsum() - size), size)
             total = self.totals[k][nodes]
@@ -106,7 +106,7 @@ class NGramStepper(Stepper):
                 p[where] = 0
                 p[row, tokens[at]] = counts[at] / np.repeat(total, size)
             else:
-                # Witten and Bell 1991, method C: a new token is as likely as new ones were.
+                # Witten and Bell 1991, method C: new tokens are as likely as they were so far.
                 p[where] *= (size / (total + size))[:, None]
                 p[row, tokens[at]] += counts[at] / np.repeat(total + size, size)
         with np.errstate(divide="ignore"):
@@ -115,7 +115,7 @@ class NGramStepper(Stepper):
     def _extend(
         self, k: int, nodes: NDArray[Any], older: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the nodes of the contexts one token longer, and which of them exist."""
+        """Return the nodes of contexts that are one token longer, and which of them exist."""
         table = self.levels[k][0]
         pairs = nodes * self.vocab_size + older
         found = np.minimum(np.searchsorted(table, pairs), len(table) - 1)

@@ -1,16 +1,16 @@
-"""The steps of RNN, GRU and LSTM.
+"""The steppers of RNN, GRU and LSTM.
 
-What can be computed once is computed when the stepper is made, so that a step is one product of a
-vector and a matrix for each layer, and few passes over its result:
+A stepper precomputes as much as possible, so that a step is one matrix-vector product per layer
+and few passes over its result:
 
-- The first layer has only V different inputs: its input weights are a table with a row a token.
-- A layer's output h is wanted in two places: by the layer itself at the next step, by the layer
-  above (or the head) at this one. Both weights stand in one matrix. The state of a layer is
+- The first layer has only V different inputs: its input weights are a table with a row per token.
+- A layer's output h is used twice: by the layer itself at the next step, and by the layer above
+  (or the head) at this one. One matrix holds the weights of both. The state of a layer is
   therefore not h but what h adds to the layer's gates at the next step, r = W_hh h + b_hh.
-- Where numbers are put, and which part of an array is which gate, is settled once for a session.
+- Memory is allocated, and sliced into gates, once per session.
 - sigmoid(x) = (tanh(x / 2) + 1) / 2, so that one tanh serves all gates. The weights of sigmoid
-  gates are halved; the other half is taken where it costs nothing, in the weights that what a
-  gate lets through is multiplied with.
+  gates are halved. The other factor of 1/2 costs nothing: it is part of the weights that multiply
+  a gate's result.
 """
 
 from abc import ABC, abstractmethod
@@ -32,27 +32,27 @@ from textrnn.generation.steppers.base import (
 
 
 def _take(table: NDArray[Any], ids: NDArray[Any], out: NDArray[Any]) -> None:
-    """Put rows of a table in their place; "clip", because "raise" goes by way of a copy."""
+    """Copy rows of a table to ``out``; with "clip", because "raise" makes a second copy."""
     table.take(ids, axis=0, out=out, mode="clip")
 
 
 class RecurrentStepper(Stepper):
     """What RNN, GRU and LSTM share: a table of first-layer inputs, stacked cells, a head.
 
-    The gates of a cell are blocks of H columns; ``order`` says which of torch's come first, and
-    the first ``sigmoids`` of them are sigmoid gates. A ``cell`` puts out ``output_scale`` times h.
+    The gates of a cell are blocks of H columns. ``order`` is their order in terms of torch's, and
+    the first ``sigmoids`` of them are sigmoid gates. A ``cell`` outputs ``output_scale`` times h.
     """
 
     cell: type["Cell"]
     order: tuple[int, ...]
     sigmoids: int
     output_scale = 1.0
-    xp: Any = np  # what computes: NumPy, or torch
+    xp: Any = np  # the module that computes: NumPy or torch
     take_rows: Callable[..., Any] = staticmethod(_take)
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
-        """Return which tensors a model with this config has, from input to output."""
+        """Yield the tensors that a model with this config has, from input to output."""
         v, h = config_int(config, "vocab_size"), config_int(config, "hidden_size")
         embeds = config_choice(config["input"], ("embedding", "onehot")) == "embedding"
         tied = config_choice(config["tie_weights"], (False, True) if embeds else (False,))
@@ -83,7 +83,7 @@ class RecurrentStepper(Stepper):
         first = tensors["embedding.weight"] @ inputs[0][0] if embeds else inputs[0][0]
         self.table = first + inputs[0][1]  # (V, G)
         head = tensors["embedding.weight" if config["tie_weights"] else "head.weight"]
-        outputs = [*inputs[1:], (head.T, tensors["head.bias"])]  # what each layer's h is given to
+        outputs = [*inputs[1:], (head.T, tensors["head.bias"])]  # the weights for each layer's h
         self.layers = []
         for (weight_hh, bias_hh), (weight, bias) in zip(recurrent, outputs, strict=True):
             fused = [self._recurrent(weight_hh), weight]
@@ -93,25 +93,25 @@ class RecurrentStepper(Stepper):
             self.layers.append((fused_weight, fused_bias))
 
     def _columns(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Put the gates in our order, halve the sigmoid ones, turn rows into columns."""
+        """Return rows as columns, with the gates in our order and the sigmoid gates halved."""
         gates = np.split(rows, len(self.order))
         columns = [gates[k] * (0.5 if n < self.sigmoids else 1.0) for n, k in enumerate(self.order)]
         return np.concatenate(columns).T.astype(np.float32, copy=False)
 
     def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
-        """Return the columns of the recurrent part as the cell wants them."""
+        """Return the columns of the recurrent part as the cell needs them."""
         return columns
 
     def start(
         self, texts: int, state: State = None, *, batched: bool = False
     ) -> "RecurrentSession":
-        """Begin to step so many texts from a state."""
+        """Return a session that steps so many texts from a state."""
         return RecurrentSession(self, texts, state, batched)
 
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token of each text; the state is r (N, G), and more, of each layer."""
+        """Read one token of each text; the state of each layer is r (N, G), and more."""
         session = self.start(len(ids), state, batched=batched)
         return session.step(ids), session.state(list(range(len(ids))))
 
@@ -119,9 +119,9 @@ class RecurrentStepper(Stepper):
         """Return a stepper that computes with other arrays than NumPy's.
 
         Args:
-            convert: returns such an array for one of NumPy's.
-            xp: the module of their functions, torch for instance.
-            take_rows: puts rows of a table in their place: table, ids, out.
+            convert: turns a NumPy array into such an array.
+            xp: the module with their functions, such as torch.
+            take_rows: copies rows of a table; its arguments are table, ids, out.
         """
         other = copy(self)
         other.table, other.xp, other.take_rows = convert(self.table), xp, take_rows
@@ -130,13 +130,13 @@ class RecurrentStepper(Stepper):
 
 
 class RecurrentSession:
-    """Steps N texts through a recurrent model, in memory of its own.
+    """Steps N texts through a recurrent model, in its own memory.
 
     Args:
-        stepper: the model's.
+        stepper: the model's stepper.
         texts: N.
-        state: where they continue; None = start of text: h = 0, so that r is its bias.
-        batched: whether all share a product of two matrices.
+        state: the state to continue from; None = start of text: h = 0, so r is its bias.
+        batched: whether all texts share one matrix product.
     """
 
     def __init__(self, stepper: RecurrentStepper, texts: int, state: State, batched: bool) -> None:
@@ -150,7 +150,7 @@ class RecurrentSession:
             self._places += cell.state
             if state is None:
                 cell.state[0][:] = bias[:g]
-            alone = not batched and texts > 1  # each text has a product of its own
+            alone = not batched and texts > 1  # each text has its own product
             h, product = (cell.h[:, None], out[:, None]) if alone else (cell.h, out)
             self._layers.append((cell, h, weight, product, out, bias))
             x = out[:, g:]
@@ -168,16 +168,16 @@ class RecurrentSession:
         return self._logits
 
     def state(self, rows: list[int]) -> tuple[NDArray[Any], ...]:
-        """Return the state of some of the texts: r, and more, of each layer."""
+        """Return the state of some of the texts: for each layer r, and more."""
         return tuple(place[rows] for place in self._places)
 
 
 class Cell(ABC):
-    """A layer of N texts: what it is given, what it remembers and what it puts out.
+    """One layer of N texts: its input, its state and its output.
 
     Attributes:
-        h: (N, H) what it puts out, after ``compute``.
-        state: what it remembers, r (N, G) first.
+        h: (N, H) the output, after ``compute``.
+        state: the state, r (N, G) first.
     """
 
     def __init__(self, xp: Any, x: NDArray[Any], r: NDArray[Any], width: int) -> None:
@@ -186,7 +186,7 @@ class Cell(ABC):
         self.state = [r]
 
     def new(self, columns: int, value: float = 0.0) -> NDArray[Any]:
-        """Make an array with a row a text."""
+        """Return an array with a row per text."""
         array: NDArray[Any] = self.xp.full((len(self.x), columns), value, dtype=self.xp.float32)
         return array
 
@@ -252,7 +252,7 @@ class GRUStepper(RecurrentStepper):
     cell, order, sigmoids = _GRUCell, (0, 1, 2), 2  # reset, update, new
 
     def _recurrent(self, columns: NDArray[Any]) -> NDArray[Any]:
-        """Halve what the reset gate is multiplied with, because the gate is left twice as large."""
+        """Halve the factor of the reset gate, because the gate's value is twice as large."""
         halved = columns.copy()
         halved[..., 2 * self.width :] *= 0.5
         return halved

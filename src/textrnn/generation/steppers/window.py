@@ -1,4 +1,4 @@
-"""The steps of the window models. The state is the last w-1 tokens, (N, w - 1), -1 for none."""
+"""The steppers of window models. The state is the last w-1 tokens, (N, w - 1), -1 for none."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -18,20 +18,20 @@ from textrnn.generation.steppers.base import (
 )
 
 MAX_WINDOW = 1 << 16
-"""No file's config may ask for a wider window, as no tensor's shape would expose a wrong value."""
+"""The widest window that a file may claim: no tensor's shape would expose a wrong value."""
 
 _MAX_TABLES = 1 << 27  # numbers
 
 
 class _WindowStepper(Stepper):
-    """What the window models share: the tokens in reach, an embedding, a head. Weights are copied.
+    """What window models share: the tokens in reach, an embedding, a head. Weights are copied.
 
-    Tables have a row a token and a last row of what no token gives, which index -1 finds.
+    Tables have a row per token, and a last row for "no token", which index -1 finds.
     """
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
-        """Return which tensors a model with this config has, from input to output."""
+        """Yield the tensors that a model with this config has, from input to output."""
         v, e, h = (
             config_int(config, name) for name in ("vocab_size", "embedding_dim", "hidden_size")
         )
@@ -47,7 +47,7 @@ class _WindowStepper(Stepper):
     def _hidden(
         cls, e: int, h: int, w: int, config: Mapping[str, Any]
     ) -> Iterator[tuple[str, int]]:
-        """Return name and input width of the layers between embedding and head."""
+        """Return name and input width of each layer between embedding and head."""
 
     def _prepare(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         self.window = config["window"]
@@ -70,10 +70,10 @@ class _WindowStepper(Stepper):
 
 
 class WindowMLPStepper(_WindowStepper):
-    """Steps ``WindowMLPModel`` (Bengio et al. 2003): the sum of a row of w tables, then relu.
+    """Steps ``WindowMLPModel`` (Bengio et al. 2003): the sum of a row from each of w tables, relu.
 
-    Where the tables would be much larger than the model, as with many tokens that have short
-    vectors, a step multiplies the vectors instead.
+    If the tables would be much larger than the model, as with many tokens and short vectors, a
+    step multiplies the vectors instead.
     """
 
     @classmethod
