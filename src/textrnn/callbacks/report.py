@@ -1,7 +1,6 @@
 """Callbacks that report on training: a log file, sample texts, the progress bar.
 
-A report that cannot be written, because the disk is full or its reader has left, never ends a
-training.
+A report that cannot be written, because the disk is full or a pipe was closed, never ends training.
 """
 
 import contextlib
@@ -28,13 +27,13 @@ class CSVLogger(Callback):
     """Write the logs of each epoch to a CSV file, one line per epoch.
 
     Args:
-        filename: the file to write. One that exists must be such a log; anything else is an
-            error before training begins.
+        filename: the file to write. If it exists and is not such a log, that is an error before
+            training begins.
         separator: the character between two columns.
         append: add to an existing file instead of replacing it.
 
-    Should a line not be written later, because the disk is full say, that is a warning, and the
-    last line.
+    If a line cannot be written later, say because the disk is full, a warning says so, and no
+    more lines are written.
     """
 
     def __init__(self, filename: str | Path, *, separator: str = ",", append: bool = False) -> None:
@@ -45,16 +44,16 @@ class CSVLogger(Callback):
         self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check that the file can be written. It is not emptied before the first line is due.
+        """Check that the file can be written. It is emptied when the first line is written.
 
         Raises:
-            FileExistsError: there is a file that is no such log.
+            FileExistsError: the file exists and is not such a log.
             OSError: it cannot be written.
         """
         if self._size() and self.filename.is_file():
             with self.filename.open("rb") as file:
                 if file.read(5) != b"epoch":
-                    message = "There is a file that is no log of epochs; choose another name"
+                    message = "This file is not a log of epochs; choose another name"
                     raise FileExistsError(errno.EEXIST, message, str(self.filename))
         self.filename.open("a").close()
         self._keep = None if self.append else 0
@@ -99,9 +98,10 @@ class SampleText(Callback):
     Args:
         prompt: what the text begins with.
         max_new_tokens: the length of the text, in tokens.
-        every: the number of epochs from one text to the next, at least 1.
+        every: print a text every so many epochs, at least 1.
         print_fn: called with the text; None prints it to standard output, above a progress bar.
-            An OSError of it, because a pipe was closed say, is a warning and the last text.
+            If it raises OSError, say because a pipe was closed, a warning says so, and no more
+            texts are printed.
         **settings: further arguments of ``generate``, such as ``temperature`` or ``seed``.
     """
 
@@ -123,7 +123,7 @@ class SampleText(Callback):
         self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check the prompt and the settings, by a text of no length."""
+        """Check the prompt and the settings by generating an empty text."""
         self._failed = False
         self._write(0)
 
@@ -139,7 +139,7 @@ class SampleText(Callback):
             _warn("The samples cannot be printed", error)
 
     def _write(self, max_new_tokens: int) -> str:
-        """Return a text, or several with a line break between them."""
+        """Return a text, or several joined by line breaks."""
         text = self.model.generate(self.prompt, max_new_tokens, **self.settings)
         return text if isinstance(text, str) else "\n".join(text)
 
@@ -148,7 +148,7 @@ class ProgressBar(Callback):
     """Show the progress of training on standard error: what ``fit(verbose=...)`` adds.
 
     Args:
-        headline: the first line, which says what ``fit`` has chosen.
+        headline: the first line, which says what ``fit`` chose.
         bar: draw a progress bar in addition to the line after each epoch.
     """
 
@@ -202,10 +202,10 @@ class ProgressBar(Callback):
 
     @contextlib.contextmanager
     def _until_it_fails(self) -> Iterator[None]:
-        """Draw on standard error, and no bar any more once that fails."""
+        """Draw on standard error; once that fails, draw no more."""
         try:
             yield
-        except (OSError, ValueError):  # ValueError: it is closed by now
+        except (OSError, ValueError):  # ValueError: standard error is closed
             if self.bar is not None:
                 self.bar.disable = True
             self.bar = None
@@ -217,7 +217,7 @@ def progress(verbose: str | int, headline: str, *, from_start: bool) -> list[Cal
     Args:
         verbose: 0 shows nothing, 1 a bar and a line per epoch, 2 only the lines; ``"auto"`` is 1
             in a terminal and 2 elsewhere.
-        headline: the first line, which says what ``fit`` has chosen.
+        headline: the first line, which says what ``fit`` chose.
         from_start: whether the weights before the first step may be the best.
     """
     _log.info(headline)
@@ -238,7 +238,7 @@ def _tqdm() -> Any:
 def print_above_bar(text: str, file: TextIO | None = None) -> None:
     """Print a text above a progress bar. ``file`` is standard output if None.
 
-    Nothing happens where that is closed.
+    Nothing happens if the file is closed.
 
     Raises:
         OSError, UnicodeError: the text cannot be written.
@@ -257,10 +257,10 @@ def tell(text: str) -> None:
 
 
 def _is_open(stream: TextIO | None) -> bool:
-    """Whether it is there: under pythonw, and where a shell has closed it, it is None."""
+    """Return whether a stream is open; it is None under pythonw or if a shell closed it."""
     return stream is not None and not getattr(stream, "closed", False)
 
 
 def _warn(what: str, error: Exception) -> None:
     with contextlib.suppress(ValueError):  # standard error may be closed
-        warn(f"{what} ({error}); training continues without.")
+        warn(f"{what} ({error}); training continues without it.")
