@@ -1,4 +1,4 @@
-"""The decoding loop: prompts are read, then every sequence of a batch gets a token a step."""
+"""The decoding loop: one step for every sequence of the batch, after reading the prompts."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from textrnn.text.tokenizer import Tokenizer, check_ids
 
 
 class SupportsStepping(Protocol):
-    """What the loop runs on: a NumPy stepper, or an adapter for a model that torch holds."""
+    """What the loop runs on: a NumPy stepper, or an adapter for a torch module."""
 
-    max_batch_size: int  # sequences that are best stepped side by side
+    max_batch_size: int  # how many sequences to step side by side
 
     def start(self, texts: int, state: Any = None, *, batched: bool = False) -> Session:
-        """Begin to step so many texts from a state."""
+        """Return a session that steps so many texts from a state."""
 
     def check_state(self, state: Any) -> None:
-        """Raise ``ValueError`` for a state that no text of this model can have."""
+        """Raise ``ValueError`` unless this model can continue from a state."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextState:
-    """What ``state`` returns and ``generate(state=...)`` continues: a text that was read.
+    """A text that was read: ``state`` returns it and ``generate(state=...)`` continues it.
 
-    It is a value: nothing changes it, and any number of texts may continue it.
+    It never changes, so any number of texts may continue it.
 
     Attributes:
         ids: the ids that were read.
         logits: (1, V) float32, the scores of the token after them.
-        state: the model's own.
+        state: the model's state after them.
 
     >>> from textrnn import TextGenerator
     >>> gen = TextGenerator("ngram", order=3)
@@ -62,7 +62,7 @@ class _Sequence:
         index: its number in the batch.
         begun: the text that it continues.
         tokenizer: turns its ids into text.
-        params: whether it needs a history.
+        params: how tokens are chosen; some settings need a history.
         stops: the strings that end it.
         rng: its random stream.
     """
@@ -81,17 +81,17 @@ class _Sequence:
         self.stopped = False
         self._decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
         self._stops = stops
-        self._held = ""  # what may turn out to begin a stop string
+        self._held = ""  # a possible beginning of a stop string
 
     def push(self, token: int) -> str:
-        """Take the next token; return the text that is certain by now."""
+        """Take the next token; return the text that is now certain."""
         if self.history is not None:
             self.history.add(token)
         text = self._decoder.push(token)
         return self._release(text) if self._stops else text
 
     def flush(self) -> str:
-        """Return what was held back, when no token follows."""
+        """Return the text that was held back, once no token follows."""
         if self.stopped:
             return ""
         text = self._decoder.flush()
@@ -101,7 +101,7 @@ class _Sequence:
         return text if self.stopped else text + self._held
 
     def _release(self, text: str) -> str:
-        """Hold back what may begin a stop string; stop where one is complete."""
+        """Hold back a possible beginning of a stop string; stop before a complete one."""
         text = self._held + text
         if found := [at for stop in self._stops if (at := text.find(stop)) >= 0]:
             self.stopped = True
@@ -112,15 +112,15 @@ class _Sequence:
 
 
 class DecodingLoop:
-    """Generates sequences, many at a time: a token of each, then the next of each.
+    """Generates sequences, many at a time, one token of each per step.
 
     Args:
-        tokenizer: of the model.
-        stepper: the model's.
+        tokenizer: the model's tokenizer.
+        stepper: the model's stepper.
         params: how tokens are chosen.
         max_new_tokens: the length of a sequence, at least 0.
-        stop_strings: end a sequence where one of these would begin.
-        seed: of the random streams, at least 0; None for others every time.
+        stop_strings: end a sequence before the first of these.
+        seed: of the random streams, at least 0; None for different ones every time.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class DecodingLoop:
         if seed is not None:
             check_int("seed", seed, 0)
         self._entropy = np.random.SeedSequence(seed).entropy
-        # A matrix product of all sequences rounds differently from each one's own: nobody can
-        # tell where every text is another, but one that can be asked for again stays the same.
+        # Without a seed the sequences share one matrix product, which is faster. With one they must
+        # not, because it rounds differently from the product of each sequence alone.
         greedy = params.temperature == 0 or params.top_k == 1
         self._batched = seed is None and not greedy
 
@@ -167,7 +167,7 @@ class DecodingLoop:
         return prefill(self._tokenizer, self._stepper, prompts, state, self._batched)
 
     def _decode(self, batch: list[tuple[TextState, int]]) -> Iterator[tuple[int, str]]:
-        """Continue texts, each with the random stream of its number; yield (index, piece)."""
+        """Continue texts, each with its number's random stream; yield (index, piece)."""
         sequences = [
             _Sequence(i, begun, self._tokenizer, self._params, self._stops, self._rng(number))
             for i, (begun, number) in enumerate(batch)
@@ -210,12 +210,12 @@ def prefill(
     state: TextState | None = None,
     batched: bool = False,
 ) -> list[TextState]:
-    """Read prompts side by side, all after the same state; the longer ones read on.
+    """Read prompts of any lengths side by side, all after the same state.
 
     Without a state, the empty prompt begins after the tokenizer's ``start_id``.
 
     Raises:
-        TypeError, ValueError: ``state`` is no state of this model.
+        TypeError, ValueError: ``state`` is not a state of this model.
     """
     encoded = [_encode(tokenizer, prompt) for prompt in prompts]
     ids = [tokens or [tokenizer.start_id] for tokens in encoded]
@@ -246,13 +246,13 @@ def suppressed_ids(
     """Return the ids that are never generated: the unknown token, and what the user rules out.
 
     Args:
-        tokenizer: of the model.
-        suppress: a text, all of whose tokens are meant, or several tokens.
-        allowed: likewise, the only ones; None for all.
+        tokenizer: the model's tokenizer.
+        suppress: a text that contains the tokens, or several tokens.
+        allowed: likewise, the only tokens to generate; None for all.
 
     Raises:
-        UnknownTokenError: one of them is no token.
-        ValueError: nothing is left.
+        UnknownTokenError: the vocabulary does not hold one of them.
+        ValueError: no token is left.
     """
     ids = set() if tokenizer.unk_id is None else {tokenizer.unk_id}
     ids |= _token_ids(tokenizer, "suppress_tokens", suppress)
@@ -289,7 +289,7 @@ def _encode(tokenizer: Tokenizer, text: str, unknown: str | None = None) -> list
 
 
 def _check_state(state: TextState, tokenizer: Tokenizer, stepper: SupportsStepping) -> None:
-    """Raise unless a state is one of this tokenizer and this stepper."""
+    """Raise an error unless a state belongs to this tokenizer and this stepper."""
     if not isinstance(state, TextState):
         raise TypeError(f"`state` must be what state() returned. Received: {state!r:.60}")
     expected, found = (1, len(tokenizer)), state.logits.shape
@@ -303,7 +303,7 @@ def _check_state(state: TextState, tokenizer: Tokenizer, stepper: SupportsSteppi
 
 
 def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
-    """Put the logits and the states of texts side by side."""
+    """Return the logits and the states of texts side by side."""
     if len(states) == 1:
         return states[0].logits, states[0].state
     parts = zip(*(one.state for one in states), strict=True)
@@ -325,7 +325,7 @@ def _check_stops(stop_strings: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _open_ending(text: str, stops: tuple[str, ...]) -> int:
-    """Return the length of the longest ending of the text that begins a stop string."""
+    """Return the length of the longest suffix of the text that begins a stop string."""
     longest = max((len(stop) for stop in stops), default=1) - 1
     for length in range(min(longest, len(text)), 0, -1):
         if any(stop.startswith(text[-length:]) for stop in stops):
