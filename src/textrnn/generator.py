@@ -52,7 +52,7 @@ class TextGenerator(GenerationMixin, Inspectable):
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
             a ``LanguageModel`` class, which is built in ``fit``, or an instance.
-        level: ``"char"`` or ``"word"``: what a token is, if no ``vocab`` is passed.
+        level: what a token is, as ``Vocab`` has it, if no ``vocab`` is passed.
         vocab: a tokenizer of your own; it is used as it is, and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).

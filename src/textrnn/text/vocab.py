@@ -24,17 +24,20 @@ class Vocab(Tokenizer):
     r"""The tokens of a text, numbered: it turns text into ids and ids into text.
 
     Tokens are sorted by code point, so the same text gives the same ids on every machine. At
-    both levels ``decode(encode(text)) == text``.
+    every level ``decode(encode(text)) == text``.
 
     Level ``"char"``: a token is a code point; nothing is normalised, lone surrogates included.
 
     Level ``"word"``: a token is a word (``don't`` is one), a punctuation mark with the space
-    that follows it, or a piece of white space. A single space between two words is no token: it
-    is what stands between two words unless another token does.
+    that follows it, or a piece of white space; in scripts without spaces between words, such as
+    Chinese, a character. A single space between two words is no token: it is what stands between
+    two words unless another token does.
+
+    Level ``"split"``: a token is what stands between white space.
 
     Args:
         tokens: the tokens, in the order of their ids; no two alike.
-        level: ``"char"`` or ``"word"``.
+        level: ``"char"``, ``"word"`` or ``"split"``.
         unk: whether a last token stands for every token that is not in the list.
 
     Attributes:
@@ -93,7 +96,7 @@ class Vocab(Tokenizer):
 
         Args:
             text: at least one character.
-            level: ``"char"`` or ``"word"``.
+            level: ``"char"``, ``"word"`` or ``"split"``.
             max_size: keep only this many tokens, the most frequent ones (of equally frequent
                 ones those that sort first).
             min_freq: keep only tokens that occur at least this often.

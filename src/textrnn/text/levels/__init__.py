@@ -2,6 +2,7 @@
 
 from textrnn.text.levels.base import Level
 from textrnn.text.levels.char import CharLevel
+from textrnn.text.levels.split import SplitLevel
 from textrnn.text.levels.word import WordLevel
 
 __all__ = ["LEVELS", "Level"]
@@ -9,5 +10,6 @@ __all__ = ["LEVELS", "Level"]
 LEVELS: dict[str, Level] = {
     "char": CharLevel(),
     "word": WordLevel(),
+    "split": SplitLevel(),
 }
 """What ``Vocab(level=...)`` takes, and what stands in a saved file."""

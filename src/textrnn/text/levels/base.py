@@ -58,3 +58,25 @@ class Level(ABC):
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
         """Return a decoder for one text; the arguments are those of ``Tokenizer.decoder``."""
         return TokenDecoder(tokens)
+
+
+class SpacingDecoder(Decoder):
+    """Puts a space between two words.
+
+    Args:
+        tokens: the text of every token, by id.
+        after: the id that stands before the text, or None.
+        is_word: says of a token whether it is one.
+    """
+
+    def __init__(
+        self, tokens: Sequence[str], after: int | None, is_word: Callable[[str], bool]
+    ) -> None:
+        self._tokens, self._is_word = tokens, is_word
+        self._after_word = after is not None and is_word(tokens[after])
+
+    def push(self, token: int) -> str:
+        """Return the token, with a space before it where it is a word after a word."""
+        text = self._tokens[token]
+        after_word, self._after_word = self._after_word, self._is_word(text)
+        return f" {text}" if after_word and self._after_word else text

@@ -1,21 +1,42 @@
-"""Level "word": a token is a word, a mark with the space after it, or a piece of white space.
+r"""Level "word": a token is a word, a mark with the space after it, or a piece of white space.
 
-``don't`` is one word. A single space between two words is no token: it is what stands between
-two words unless another token does. Nothing is lost.
+``don't`` is one word, and a letter keeps its combining marks. Where a script writes no spaces
+between words, a token is a character, with its marks. A single space between two words is no
+token: it is what stands between two words unless another token does. Nothing is lost.
+
+>>> WordLevel().cut("The cat's mat, 12 हिन्दी.\n")
+['The', "cat's", 'mat', ', ', '12', 'हिन्दी', '.', '\n']
+>>> WordLevel().cut("ภาษา、東京 2 km")
+['ภ', 'า', 'ษ', 'า', '、', '東', '京', ' ', '2', 'km']
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from textrnn.text.levels.base import Level
+import numpy as np
+from numpy.typing import NDArray
+
+from textrnn.text.levels.base import Level, SpacingDecoder
 from textrnn.text.tokenizer import Decoder
-from textrnn.text.tokens import UNK
+from textrnn.text.tokens import UNK, smallest_uint
 
-# A word, with its inner apostrophes; a sign with the space after it; white space. The one thing
-# left out is a single space between two words, which the decoder puts back.
-_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s] ?|(?!(?<=\w) (?=\w))\s")  # noqa: RUF001
-_WORD = re.compile(r"\w")
+if TYPE_CHECKING:
+    import regex
+
+# Letters and digits between which a line may break (UAX #14): Thai, Lao, Khmer, Burmese; Chinese,
+# Japanese; Javanese, Balinese. Their scripts have no spaces between words.
+_UNSPACED = r"[[\p{LB=SA}\p{LB=ID}\p{LB=CJ}\p{LB=NS}\p{LB=AK}\p{LB=AS}]&&[\p{L}\p{N}]]"
+# What other words are made of. The two joiners stand inside words of Persian and Hindi.
+_LETTER = rf"[[_\p{{L}}\p{{N}}\p{{M}}\u200c\u200d]--{_UNSPACED}]"
+# A word with its inner apostrophes, and the single space before another word; white space; a
+# character of a script without spaces; any other character, with the space after it.
+_TOKEN = (
+    rf"{_LETTER}+(?:['’]{_LETTER}+)*(?: (?={_LETTER}))?"  # noqa: RUF001
+    rf"|[\s\x1c-\x1f]|(?={_UNSPACED})\X\p{{M}}*|\X ?"
+)
 
 
 class WordLevel(Level):
@@ -30,28 +51,49 @@ class WordLevel(Level):
 
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
-        return _TOKEN.findall(text)
+        return [_without_space(piece) for piece in _compiled(_TOKEN).findall(text)]
+
+    def count(self, text: str) -> Mapping[str, int]:
+        """Return how often each token occurs in a text."""
+        counts: Counter[str] = Counter()
+        for piece, number in Counter(_compiled(_TOKEN).findall(text)).items():
+            counts[_without_space(piece)] += number
+        return counts
 
     def span(self, text: str, index: int) -> tuple[int, int]:
         """Return where token number ``index`` begins and ends."""
-        return next(islice(_TOKEN.finditer(text), index, None)).span()
+        match = next(islice(_compiled(_TOKEN).finditer(text), index, None))
+        return match.start(), match.start() + len(_without_space(match[0]))
+
+    def encoder(self, tokens: Sequence[str], missing: int) -> Callable[[str], NDArray[Any]]:
+        """Return a function from a text to ids (N,), which looks pieces of text up."""
+        ids = {token: i for i, token in enumerate(tokens)}
+        ids |= {f"{token} ": i for token, i in ids.items() if _is_word(token)}
+        return partial(_look_up, ids, missing)
 
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
         """Return a decoder that puts a space between two words."""
-        return _WordDecoder(tokens, after)
+        return SpacingDecoder(tokens, after, _is_word)
 
 
-class _WordDecoder(Decoder):
-    def __init__(self, tokens: Sequence[str], after: int | None) -> None:
-        self._tokens = tokens
-        self._after_word = after is not None and _is_word(tokens[after])
-
-    def push(self, token: int) -> str:
-        """Return the token, with a space before it where it is a word after a word."""
-        text = self._tokens[token]
-        after_word, self._after_word = self._after_word, _is_word(text)
-        return f" {text}" if after_word and self._after_word else text
+def _look_up(ids: Mapping[str, int], missing: int, text: str) -> NDArray[Any]:
+    found = [ids.get(piece, missing) for piece in _compiled(_TOKEN).findall(text)]
+    return np.array(found, dtype=smallest_uint(missing))
 
 
+@lru_cache(maxsize=1 << 16)
 def _is_word(token: str) -> bool:
-    return token == UNK or _WORD.match(token) is not None
+    return token == UNK or _compiled(_LETTER).match(token) is not None
+
+
+def _without_space(piece: str) -> str:
+    """Return a piece of a text as the token that it is: a word without the space after it."""
+    return piece[:-1] if piece[-1] == " " and _is_word(piece) else piece
+
+
+@cache
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    """Return a compiled pattern; what is not at level "word" does not load the library."""
+    import regex
+
+    return regex.compile(pattern, regex.V1)
