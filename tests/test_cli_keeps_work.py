@@ -140,6 +140,16 @@ def test_nowhere_to_write_to_is_an_error(here, monkeypatch, capsys, command):
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.parametrize("command", [["generate", "model"], ["info", "model"]])
+def test_a_full_disk_is_an_error_of_one_line(here, monkeypatch, capsys, command):
+    """What cannot be written is not said to be done, and not said again when Python ends."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(command) == 1
+        full.flush()
+    assert capsys.readouterr().err == "textrnn: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     "command", [["generate", "model", "-"], ["train", "-", "-o", "x"], ["evaluate", "model", "-"]]
 )
