@@ -58,7 +58,7 @@ def test_a_good_model_is_not_replaced_by_an_interrupted_one(
     assert train("good", *backup) == 128 + number
     assert (here / "good").read_bytes() == before
     assert TextGenerator.load(here / "good.interrupted").history.epoch == [0]
-    said = "good is as it was; what was learnt until now is saved as good.interrupted."
+    said = "good is unchanged; the unfinished model is saved as good.interrupted."
     assert capsys.readouterr().err.endswith(f"{said}\n")
     assert (here / "b").exists() == bool(backup)
     assert signal.getsignal(number) is handler
@@ -69,7 +69,7 @@ def test_a_good_model_is_not_replaced_by_an_interrupted_one(
 
 @pytest.mark.parametrize("there", [False, True], ids=["nothing there", "a good model there"])
 def test_a_loss_that_is_not_finite_late_costs_nothing(here, capsys, monkeypatch, there):
-    """The last good weights are saved, the exit status is 1, the good model is as it was."""
+    """The last good weights are saved, the exit status is 1, the good model is unchanged."""
     if there:
         assert train("m") == 0
         before = (here / "m").read_bytes()

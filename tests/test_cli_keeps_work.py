@@ -157,7 +157,7 @@ def test_nothing_to_read_from_is_an_error(here, monkeypatch, capsys, command):
     """Where standard input is closed, ``-`` is an error of one line."""
     monkeypatch.setattr(sys, "stdin", None)
     assert main(command) == 1
-    message = "textrnn: Standard input is closed, so - names nothing to read.\n"
+    message = "textrnn: Standard input is closed, so there is nothing to read for -.\n"
     assert capsys.readouterr() == ("", message)
 
 

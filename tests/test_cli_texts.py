@@ -41,11 +41,11 @@ def run(*arguments, **options):
 
 
 def test_stop_strings_have_escapes(cats, capsys):
-    """What a shell cannot write easily; one that can never be met is an error."""
+    """What a shell cannot write easily; one that can never occur is an error."""
     assert main(["generate", cats, "the cat", "--stop", r"\n", "--seed", "0"]) == 0
     assert capsys.readouterr().out == "the cat sat on the mat.\n"
     assert main(["generate", cats, "the cat", "--stop", "END"]) == 1
-    assert "--stop 'END' can never be met: 'E' (U+0045)" in capsys.readouterr().err
+    assert "--stop 'END' can never occur: 'E' (U+0045)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])

@@ -1,4 +1,4 @@
-"""The facade: a text in, a generator out. It joins the stations and contains no algorithm."""
+"""The facade: a text in, a generator out. It joins the packages and contains no algorithm."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -44,16 +44,16 @@ from textrnn.training.trainer import Trainer
 
 
 class TextGenerator(GenerationMixin, Inspectable):
-    """Turns a text into a generator of texts like it.
+    """Learns from a text and generates more text like it.
 
-    Nothing happens in the constructor. What is left open (the sizes of the model and of the
-    batches, the learning rate) is chosen in ``fit`` from the text, and shown.
+    The constructor does no work. ``fit`` chooses what you leave open (the sizes of model and
+    batches, the learning rate) from the text, and shows it.
 
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
             a ``LanguageModel`` class, which is built in ``fit``, or an instance.
         level: what a token is, as ``Vocab`` has it, if no ``vocab`` is passed.
-        vocab: a tokenizer of your own; it is used as it is, and not extended.
+        vocab: your own tokenizer; it is used as it is and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).
         **model_args: arguments of the model's class, such as ``hidden_size=512``.
@@ -112,19 +112,19 @@ class TextGenerator(GenerationMixin, Inspectable):
         schedule: str | Schedule = "one_cycle",
         precision: str = "auto",
     ) -> None:
-        """Say how to optimise; without it ``fit`` uses these defaults.
+        """Set how to optimise; without it ``fit`` uses these defaults.
 
         Args:
             optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, a torch optimiser class, or a function
                 from parameter groups to an optimiser.
-            learning_rate: the schedule's peak: a float, or one a layer group as
-                ``slice(lo, hi)``, list or dict; None to have it chosen.
+            learning_rate: the schedule's peak: a float, or one rate per layer group as
+                ``slice(lo, hi)``, list or dict; None lets ``fit`` choose.
             weight_decay: of the matrices, at least 0; None is 0.01 for "adamw", 0 for others.
-            clip_norm: the largest norm a gradient may have; None for no limit.
+            clip_norm: the largest norm of the gradients; None for no limit.
             schedule: ``"one_cycle"``, ``"cosine"``, ``"cosine_restarts"``, ``"step_decay"``,
                 ``"constant"``, or a function from progress to a factor (``textrnn.schedules``).
             precision: of matrix products: ``"float32"``, ``"bfloat16"``, ``"float16"``, or "auto":
-                float16 on CUDA, bfloat16 on a CPU made for it, else (own models too) float32.
+                float16 on CUDA, bfloat16 on CPUs made for it, else (custom models too) float32.
 
         Raises:
             TypeError, ValueError: a value is out of range. ``fit`` checks the layer groups.
@@ -158,24 +158,24 @@ class TextGenerator(GenerationMixin, Inspectable):
     ) -> History:
         """Learn from a text. A second call continues from the weights.
 
-        New tokens in the text of a second call, or of a call after ``load``, are added to the
-        vocabulary. They start with the weights of the same letter or word in another case or
-        without its diacritics, or with the mean of all; everything known stays as it was.
+        A second call, or a call after ``load``, adds new tokens of the text to the vocabulary.
+        They start with the weights of the same letter or word in another case or without its
+        diacritics, or with the mean of all weights; known tokens keep theirs.
 
         Args:
             text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
             epochs: passes over the text; 10 if neither this nor ``minutes`` is given.
-            minutes: wall time instead, everything included; the learning-rate schedule is
-                sized to it.
+            minutes: wall time instead, everything included; the learning-rate schedule fits
+                it.
             batch_size: rows of text read side by side; chosen if None.
-            seq_len: length of back-propagation through time, in tokens; chosen if None.
+            seq_len: the length of back-propagation through time, in tokens; chosen if None.
             validation_split: the part of the text, at its end, that is kept for validation, in
                 [0, 1); 0 for none.
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
-            initial_epoch: number of the first epoch, to continue counting.
+            initial_epoch: the number of the first epoch, to continue counting.
             stateful: whether the state is carried from window to window in training.
-            verbose: 0 is silent, 1 draws a progress bar, 2 writes a line an epoch, both to
+            verbose: 0 is silent, 1 draws a progress bar, 2 writes a line per epoch, both to
                 standard error; "auto" is 1 in a terminal and 2 elsewhere.
 
         Returns:
@@ -183,7 +183,7 @@ class TextGenerator(GenerationMixin, Inspectable):
 
         Raises:
             DataError: the text is empty, too short, not UTF-8, or a str that names a file.
-            UnknownTokenError: ``vocab`` was passed, and does not hold a token of the text.
+            UnknownTokenError: ``vocab`` was passed and does not hold a token of the text.
             NonFiniteError: the loss became infinite or NaN; the weights are the last good ones.
             RuntimeError: another thread is training this generator.
             ValueError: a backup (``BackupAndRestore``) belongs to a different run.
@@ -222,17 +222,17 @@ class TextGenerator(GenerationMixin, Inspectable):
         seq_len: int | None = None,
         steps: int = 100,
     ) -> SuggestedLRs:
-        """Train a copy with ever higher learning rates until it diverges; suggest a good one.
+        """Train a copy at ever higher learning rates until it diverges; suggest a good one.
 
         Args:
-            text: as ``batch_size`` and ``seq_len`` what ``fit`` will get.
+            text: what ``fit`` will get, as are ``batch_size`` and ``seq_len``.
             batch_size: rows of text read side by side.
             seq_len: tokens.
             steps: how many rates to try, at least 2, from 1e-6 to 1.
 
         Returns:
-            The suggestions ``valley``, ``steep`` and ``minimum``, and ``plot()``. Pass one to
-            ``compile(learning_rate=...)``.
+            The suggestions ``valley``, ``steep`` and ``minimum``, and ``plot()``. Pass one of
+            them to ``compile(learning_rate=...)``.
 
         Raises:
             DataError: as ``fit``.
@@ -271,12 +271,12 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Write everything needed to generate, evaluate and train further to one file.
 
         Args:
-            path: the file, ``.safetensors`` by custom. A model that exists is replaced at once
-                and as a whole. The optimiser's moments are not in it: ``fit`` starts them anew.
+            path: the file, usually ``.safetensors``. An existing model is replaced atomically.
+                The optimiser's moments are not saved: ``fit`` starts them anew.
 
         Raises:
             NotFittedError: there was no ``fit`` yet.
-            OSError: the file cannot be written, or is there and no textrnn model; it is as before.
+            OSError: the file cannot be written, or is not a textrnn model; it stays as it was.
         """
         with self._reading() as (vocab, model):
             header = {"kind": model_type_of(model), "model": model.config}
@@ -293,17 +293,17 @@ class TextGenerator(GenerationMixin, Inspectable):
         model_class: type[LanguageModel] | None = None,
         tokenizer_class: type[Tokenizer] | None = None,
     ) -> "TextGenerator":
-        """Read a file that ``save`` wrote. It executes nothing from the file.
+        """Load a file that ``save`` wrote. It executes nothing from the file.
 
         Args:
             path: the file.
-            device: where the model goes, whatever device it was trained on.
+            device: where the model goes, whichever device it was trained on.
             model_class: your own model class, if the file holds one; it is built with the
                 file's config.
             tokenizer_class: your own tokenizer class, likewise.
 
         Raises:
-            UnsupportedFormatError: no model file, one by a newer textrnn, or one with a custom
+            UnsupportedFormatError: not a model file, one by a newer textrnn, or one with a custom
                 class that was not passed.
             CorruptModelError: the file is damaged.
             OSError: it cannot be read.

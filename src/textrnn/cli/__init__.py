@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit status: 0, 1 for an error, 2 for wrong usage, 130."""
+    """Run one command; return the exit status: 0, 1 for an error, 2 for wrong usage, 130."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal may not know every character of a text
+        if hasattr(stream, "reconfigure"):  # a terminal may lack some characters of a text
             encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
     args, rest = make_parser().parse_known_args(argv)
     if len(rest) == 1 and args.run == "generate" and not rest[0].startswith("-"):
-        args.prompt, rest = rest[0], []  # argparse gives up on a prompt that follows the options
+        args.prompt, rest = rest[0], []  # argparse misses a prompt that follows the options
     if rest:
         make_parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of `textrnn generate | head` has left
+    except BrokenPipeError:  # as in `textrnn generate | head`
         return 141
     except (TextRNNError, OSError, ValueError, TypeError, ImportError, LookupError) as error:
         if args.debug:
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(text: str, end: str = "\n") -> None:
-    """Write to standard output, at once.
+    """Write to standard output, without buffering.
 
     Raises:
-        OSError: it is closed, or cannot be written.
+        OSError: it is closed or cannot be written.
     """
     if sys.stdout is None:
         raise OSError("Standard output is closed, so there is nowhere to write to.")
@@ -59,14 +59,14 @@ def _print(text: str, end: str = "\n") -> None:
 
 
 def _tell(text: str) -> None:
-    """Write a line to standard error, where that is possible."""
+    """Write a line to standard error, if possible."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 
 
 def _give_up(stream: TextIO | None) -> None:
-    """Let what could not be written go nowhere; else Python fails on it when it exits."""
+    """Discard output that could not be written; otherwise Python fails on it at exit."""
     if stream is None:
         return
     try:
@@ -91,7 +91,7 @@ def _text(args: argparse.Namespace) -> Any:
 
 def _read_stdin() -> str:
     if sys.stdin is None:
-        raise DataError("Standard input is closed, so - names nothing to read.")
+        raise DataError("Standard input is closed, so there is nothing to read for -.")
     data = sys.stdin.buffer.read()
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
@@ -130,14 +130,14 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _fit(gen: "TextGenerator", text: Any, **arguments: Any) -> int:
-    """Train; return the exit status: 0, 1 if the numbers left their range, or a signal's."""
+    """Train; return the exit status: 0, 1 for a loss that is not finite, or a signal's."""
     from textrnn.training.signals import TERMINATIONS, deliver_again, handled
 
     try:
         with handled(TERMINATIONS, lambda number, frame: sys.exit(128 + number)):
             gen.fit(text, **arguments)
             deliver_again()
-    except SystemExit as error:  # a signal, delivered again; or it came before training
+    except SystemExit as error:  # a signal, delivered again, or one that came before training
         if gen.history.stopped_by is None:
             raise
         return int(error.code or 0)
@@ -148,19 +148,19 @@ def _fit(gen: "TextGenerator", text: Any, **arguments: Any) -> int:
 
 
 def _save(gen: "TextGenerator", output: str, status: int) -> None:
-    """Save the model; that of a training that was cut short takes the place of no other one."""
+    """Save the model; after a training that was cut short, replace no existing model."""
     from textrnn.training.signals import TERMINATIONS, handled
 
     kept = status and Path(output).exists()
     path = _beside(output) if kept else output
     with handled(TERMINATIONS, signal.SIG_IGN):
         gen.save(path)
-    so_far = f"{output} is as it was; what was learnt until now is saved as {path}."
+    so_far = f"{output} is unchanged; the unfinished model is saved as {path}."
     _tell(so_far if kept else f"Saved as {path}.")
 
 
 def _check_outputs(output: str, *inputs: str | Path) -> None:
-    """Find out before a training whether a finished and an interrupted one can be saved."""
+    """Raise an error before training if a finished or an interrupted one cannot be saved."""
     from textrnn.files.output import check_output
 
     check_output(output, *inputs)
@@ -169,7 +169,7 @@ def _check_outputs(output: str, *inputs: str | Path) -> None:
 
 
 def _beside(output: str) -> str:
-    """Return where a model is saved that takes the place of no other one."""
+    """Return where to save an interrupted model."""
     return f"{output}.interrupted"
 
 
@@ -186,7 +186,7 @@ def _train(args: argparse.Namespace) -> int:
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
     inputs = [] if args.file == "-" else [args.file]
     backup = None
-    if args.backup is not None:  # deleted when the model is safe, not before
+    if args.backup is not None:  # deleted only once the model is saved
         backup = BackupAndRestore(args.backup, timedelta(minutes=1), delete_checkpoint=False)
         callbacks.append(backup)
         inputs += [backup.path, backup.previous]
@@ -213,7 +213,7 @@ def _train(args: argparse.Namespace) -> int:
         try:
             backup.delete()
         except OSError as error:
-            _tell(f"The backup is needed no more, and cannot be deleted: {_one_line(error)}")
+            _tell(f"The backup is no longer needed but cannot be deleted: {_one_line(error)}")
     return status
 
 
@@ -242,16 +242,16 @@ def _generate(args: argparse.Namespace) -> int:
 
 
 def _unescape(stop: str, vocab: Tokenizer) -> str:
-    r"""Return a stop string as it was meant, with ``\n`` for a line break and so on.
+    r"""Return a stop string with escapes such as ``\n`` replaced.
 
     Raises:
-        ValueError: the model can never write it.
+        ValueError: the model can never generate it.
     """
     try:
         stop = stop.encode("latin-1", "backslashreplace").decode("unicode_escape")
         vocab.encode(stop)
     except (UnknownTokenError, UnicodeDecodeError) as error:
-        raise ValueError(f"--stop {stop!r} can never be met: {error}") from None
+        raise ValueError(f"--stop {stop!r} can never occur: {error}") from None
     return stop
 
 

@@ -10,7 +10,7 @@ _DEMO_MODEL = "textrnn-demo.safetensors"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage above it."""
+    """Reports wrong usage in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         """Write the message to standard error, and exit with status 2."""
@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    demo = commands.add_parser("demo", help="train for a minute on a text that is at hand")
+    demo = commands.add_parser("demo", help="train for a minute on a built-in text")
     demo.add_argument("-o", "--output", default=_DEMO_MODEL, help="where to save the model")
     demo.add_argument("--minutes", type=float, default=1.0, help="default: %(default)s")
     demo.set_defaults(run="demo")
@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
-    train.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
+    train.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     train.add_argument("--model", default="lstm", help=", ".join(STEPPERS))
     train.add_argument("--level", default="char", help="what a token is (default: %(default)s)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--window", type=int, help="of a window model, in tokens")
     train.add_argument("--learning-rate", type=float, help="at the schedule's peak")
     train.add_argument("--batch-size", type=int, help="rows of text read side by side")
-    train.add_argument("--seq-len", type=int, help="tokens that gradients flow back")
+    train.add_argument("--seq-len", type=int, help="length of back-propagation, in tokens")
     train.add_argument("--validation-split", type=float, default=0.1, help="default: %(default)s")
     train.add_argument("--seed", type=int, help="makes training repeatable")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
@@ -53,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--backup",
         metavar="FILE",
-        help="back training up once a minute, and go on from there when the command is run again",
+        help="write a backup every minute; run the command again to resume",
     )
     train.set_defaults(run="train")
 
@@ -67,8 +67,8 @@ def make_parser() -> argparse.ArgumentParser:
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--repetition-penalty", type=float, default=1.0)
     generate.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
-    generate.add_argument("--suppress-tokens", metavar="TEXT", help="its tokens are never written")
-    generate.add_argument("--allowed-tokens", metavar="TEXT", help="only its tokens are written")
+    generate.add_argument("--suppress-tokens", metavar="TEXT", help="never generate its tokens")
+    generate.add_argument("--allowed-tokens", metavar="TEXT", help="generate only its tokens")
     generate.add_argument(
         "--stop", action="append", metavar="TEXT", help="end before this text; \\n is a line break"
     )
@@ -79,11 +79,11 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
     evaluate.add_argument("model", help="a file that train or demo saved")
     evaluate.add_argument("file", help="a UTF-8 text; - for standard input")
-    evaluate.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
+    evaluate.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     evaluate.set_defaults(run="evaluate")
 
-    info = commands.add_parser("info", help="say what a model file holds")
+    info = commands.add_parser("info", help="show what a model file holds")
     info.add_argument("model", help="a file that train or demo saved")
     info.set_defaults(run="info")
     return parser
