@@ -34,10 +34,11 @@ from textrnn.text.sources import Text
 from textrnn.text.tokenizer import Tokenizer, check_tokenizer
 from textrnn.training import defaults
 from textrnn.training.device import pick_device
+from textrnn.training.fingerprint import Origin
 from textrnn.training.lock import TrainingLock
 from textrnn.training.lr_finder import SuggestedLRs, lr_find
 from textrnn.training.optim import LearningRate, MakeOptimizer, OptimizerConfig
-from textrnn.training.plan import FitArguments, Plan
+from textrnn.training.plan import FitArguments
 from textrnn.training.prepare import Setup
 from textrnn.training.schedules import Schedule
 from textrnn.training.trainer import Trainer
@@ -98,6 +99,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         spec = type(model) if isinstance(model, LanguageModel) else model
         self._setup = Setup(spec, plain(model_args), self.device, self.seed, OptimizerConfig())
         self._trainer: Trainer | None = None
+        self._origin = Origin()
         self._extends = False  # a vocabulary that was passed stays as it is
         self._lock = TrainingLock("TextGenerator")
 
@@ -205,13 +207,22 @@ class TextGenerator(GenerationMixin, Inspectable):
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
             was_trained = self.vocab is not None and self.model is not None
-            trainer = self._trainer_for(corpus, plan)
+            before = dict(vars(self))
+            known = self._trainer, self.model, self.vocab
+            trainer = self._setup.trainer_for(corpus, plan, self._origin, *known)
+            self._extends |= self.vocab is None
+            self.vocab, self.model, self._trainer = corpus.vocab, trainer.model, trainer
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
             line = defaults.headline(trainer.model, corpus, plan, resumes=saved is not None)
             shown = [*progress(verbose, line, from_start=was_trained), *callbacks]
-            return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
+            try:
+                return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
+            except BaseException:
+                if not trainer.begun:
+                    vars(self).update(before)
+                raise
 
     @named_arguments
     def lr_find(
@@ -255,17 +266,6 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     def _read(self, text: Text, *validation: Any) -> Corpus:
         return read_corpus(text, self.level, self.vocab, self._extends, *validation)
-
-    def _trainer_for(self, corpus: Corpus, plan: Plan) -> Trainer:
-        """Return a trainer of the model for a corpus; it keeps the moments of the last fit."""
-        model = self._setup.model_for(corpus, plan, self.model, self.vocab)
-        if self._trainer is None:
-            self._trainer = Trainer(model, self._setup.config_for(plan), seed=self.seed)
-        elif model is not self.model and self.vocab is not None and corpus.vocab is not None:
-            self._trainer.replace_model(model, corpus.vocab.init_from(self.vocab))
-        self._extends |= self.vocab is None
-        self.vocab, self.model = corpus.vocab, model
-        return self._trainer
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and train further to one file.
@@ -316,7 +316,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, vocab=vocab, device=device)
         gen.model = model.to(gen.device)
-        gen.history, gen._extends = history, True
+        gen.history, gen._origin, gen._extends = history, Origin(loaded=True), True
         return gen
 
     @property

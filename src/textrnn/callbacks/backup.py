@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from textrnn import __version__
 from textrnn.callbacks.base import Callback, Logs
 from textrnn.checks import check_int, warn
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
@@ -82,13 +83,13 @@ class BackupAndRestore(Callback):
         """Resume from the backup, if there is one."""
         self._saved_at, self._batches, self._is_last = time.monotonic(), 0, False
         self._progress = 0.0
-        self._fingerprint: dict[str, Any] | None = None
         if self.trainer.world_size > 1:
             raise ValueError("BackupAndRestore works with one process. Received: several processes")
+        self._fingerprint = self.trainer.fingerprint()
         if (found := self._read()) is None:
             return
         header, tensors = found
-        check_fingerprint(header["backup"], self._run(), self.path)
+        check_fingerprint(header["backup"], self._fingerprint, self.path)
         try:
             self.trainer.load_state_dict(unflatten_state(header["tree"], tensors))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -146,11 +147,6 @@ class BackupAndRestore(Callback):
             return time.monotonic() - self._saved_at >= self.save_freq.total_seconds()
         return isinstance(self.save_freq, int) and self._batches % self.save_freq == 0
 
-    def _run(self) -> dict[str, Any]:
-        if self._fingerprint is None:  # a digest of the whole text: computed once
-            self._fingerprint = self.trainer.fingerprint()
-        return self._fingerprint
-
     def _write(self) -> None:
         """Write a backup; the newest one becomes the previous one.
 
@@ -161,7 +157,12 @@ class BackupAndRestore(Callback):
             return
         self._saved_at = time.monotonic()
         tree, tensors = flatten_state(self.trainer.state_dict())
-        header = {"backup": self._run(), "plan": self.trainer.plan.to_config(), "tree": tree}
+        header = {
+            "release": __version__,
+            "backup": self._fingerprint,
+            "plan": self.trainer.plan.to_config(),
+            "tree": tree,
+        }
         try:
             if self.path.exists():
                 self.path.replace(self.previous)
@@ -201,6 +202,12 @@ class BackupAndRestore(Callback):
                 raise UnsupportedFormatError(
                     "This file is a model, not a backup of a training; choose another path for "
                     f"backups. Received: {str(path)!r}"
+                )
+            if header.get("release") != __version__:
+                raise UnsupportedFormatError(
+                    "This backup was written by another textrnn, whose arithmetic may differ. "
+                    f"Resume it with that one (this is {__version__}), or delete it to start "
+                    f"afresh. Received: {str(path)!r}, by {header.get('release', 'an early one')}"
                 )
             return header, tensors
         if damaged is not None:

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel
 from textrnn.models.registry import model_type_of
 from textrnn.text.corpus import Corpus
-from textrnn.training.optim import OptimizerConfig
+from textrnn.training.optim import OptimizerConfig, make_optimizer
 from textrnn.training.plan import Plan
 
+_POINTS = 256  # at which a schedule is compared
 _CHUNK = 1 << 22  # ids whose digest is computed at a time
 
 
@@ -37,6 +41,8 @@ def fingerprint(
         "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
         **model.config,
         **config.to_config(),
+        "schedule's factors": _digest_schedule(config),
+        "optimizer's settings": _settings(model, config),
         **{name: getattr(plan, name) for name in _OF_PLAN},
         "seed": seed,
     }
@@ -47,6 +53,51 @@ def fingerprint(
 _OF_PLAN = (
     "epochs", "minutes", "initial_epoch", "batch_size", "seq_len", "stateful", "precision",
 )  # fmt: skip
+
+
+@dataclass
+class Origin:
+    """Says what a training begins from, so that a backup is resumed from there only.
+
+    Args:
+        loaded: whether the model comes from a file. A new model is known by its seed; without one
+            it has other weights in each process, and may be resumed all the same.
+        fits: how many trainings of it have come to their end.
+        weights: the digest of the weights that were loaded, once it is known.
+    """
+
+    loaded: bool = False
+    fits: int = 0
+    weights: str | None = None
+
+    def facts(self, model: LanguageModel) -> dict[str, Any]:
+        """Return which ``fit`` of the model this is, and the digest of the weights it came with.
+
+        Args:
+            model: before its first step, where it was loaded and has not been trained yet.
+        """
+        if self.loaded and self.weights is None and not self.fits:
+            digest = hashlib.sha256()
+            for name, array in sorted(state_arrays(model).items()):
+                digest.update(name.encode() + np.ascontiguousarray(array).data)
+            self.weights = digest.hexdigest()[:16]
+        return {"fit": self.fits + 1, "loaded weights": self.weights}
+
+
+def _digest_schedule(config: OptimizerConfig) -> str:
+    """Return a digest of a schedule's factors: two functions may have one name."""
+    schedule = config.resolve_schedule()
+    factors = [f"{schedule(i / _POINTS):.9g}" for i in range(_POINTS + 1)]
+    return hashlib.sha256(" ".join(factors).encode()).hexdigest()[:16]
+
+
+def _settings(model: LanguageModel, config: OptimizerConfig) -> list[str] | None:
+    """Return what a function makes an optimiser with; None where the name says it."""
+    if not model.learns_by_gradient or not isinstance(config.optimizer, FunctionType):
+        return None
+    optimizer = make_optimizer(model, config)
+    defaults = [f"{name}={value}" for name, value in optimizer.defaults.items() if value]
+    return [type(optimizer).__name__, *sorted(defaults)]
 
 
 def _digest(ids: NDArray[Any]) -> str:

@@ -1,6 +1,7 @@
 """From a corpus to a plan and a model to train."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,10 @@ from textrnn.models.registry import ModelSpec, build, family_of
 from textrnn.text.corpus import Corpus
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.training.defaults import choose_plan
+from textrnn.training.fingerprint import Origin
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import FitArguments, Plan
+from textrnn.training.trainer import Trainer
 
 _RATE = 3e-3  # where nothing chose a learning rate
 
@@ -100,3 +103,33 @@ class Setup:
         if is_new and family_of(model) is None:
             check_contract(model)
         return model
+
+    def trainer_for(
+        self,
+        corpus: Corpus,
+        plan: Plan,
+        origin: Origin,
+        trainer: Trainer | None,
+        model: LanguageModel | None,
+        vocab: Tokenizer | None,
+    ) -> Trainer:
+        """Return a trainer of the model for a corpus; it changes nothing of the one that exists.
+
+        Args:
+            corpus: the text to train on.
+            plan: how to train.
+            origin: what the trainings of this model begin from.
+            trainer: the one of the last ``fit``, whose optimiser is used further.
+            model: the current model.
+            vocab: the vocabulary that it was made for.
+
+        Raises:
+            ValueError: as ``model_for``.
+        """
+        next_model = self.model_for(corpus, plan, model, vocab)
+        if trainer is None:
+            return Trainer(next_model, self.config_for(plan), seed=self.seed, origin=origin)
+        trainer = copy(trainer)
+        if next_model is not model and vocab is not None and corpus.vocab is not None:
+            trainer.replace_model(next_model, corpus.vocab.init_from(vocab))
+        return trainer

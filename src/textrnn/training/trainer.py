@@ -4,6 +4,7 @@ It knows ids, not text, and any model that keeps the contract. It draws random n
 generator, so that no callback can change the course of training.
 """
 
+import copy
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from textrnn.history import History
 from textrnn.models.base import LanguageModel
 from textrnn.text.corpus import Corpus
 from textrnn.training import distributed
-from textrnn.training.fingerprint import fingerprint
+from textrnn.training.fingerprint import Origin, fingerprint
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
 from textrnn.training.signals import deliver_again, on_interrupt
@@ -45,6 +46,7 @@ class Trainer:
         model: trained in place, on the device it is on.
         config: how to optimise.
         seed: of dropout's random numbers; None for different ones every time.
+        origin: what it begins from; None for a new model.
 
     Attributes:
         stop_training: set it to True to end training after the batch.
@@ -52,6 +54,7 @@ class Trainer:
         history: its measurements.
         plan: its plan.
         stopped_by: "interrupt" or "terminate" once a signal is ending training.
+        begun: whether it got further than the callbacks' ``on_train_begin``.
         finished: whether training reached its end.
         backed_up: whether a signal ended training and a backup was written.
 
@@ -72,17 +75,19 @@ class Trainer:
         config: OptimizerConfig | None = None,
         *,
         seed: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.model, self.config = model, config or OptimizerConfig()
         learns = model.learns_by_gradient
         self.train_step = TrainStep(model, self.config, seed=seed) if learns else None
-        self._seed = seed
+        self._seed, self._origin = seed, origin or Origin()
         self.world_size = 1
         self.stop_training = False
         self.state: TrainState | None = None
         self.history, self.plan = History(), Plan(epochs=1)
         self.stopped_by: str | None = None
-        self.finished, self.backed_up, self._ended = False, False, True
+        self.begun = self.finished = self.backed_up = False
+        self._ended = True
         self._signal: str | None = None  # received, but not acted upon yet
         self._resume: dict[str, Any] | None = None
 
@@ -105,21 +110,21 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if self.train_step is None:
-            raise ValueError(
-                "This model learns by counting and has no learning rate to set. "
-                f"Received: {value!r}"
-            )
+            message = "This model learns by counting and has no learning rate to set."
+            raise ValueError(f"{message} Received: {value!r}")
         self.train_step.learning_rate = value
 
     def replace_model(self, model: LanguageModel, init_from: NDArray[np.int64]) -> None:
         """Continue with the model that ``self.model`` was extended to."""
         self.model = model
         if self.train_step:
+            self.train_step = copy.copy(self.train_step)
             self.train_step.replace_model(model, init_from)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must match before a backup can be resumed."""
-        return fingerprint(self.model, self.config, self._corpus, self.plan, self._seed)
+        facts = fingerprint(self.model, self.config, self._corpus, self.plan, self._seed)
+        return facts | self._origin.facts(self.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of training depends on, for ``load_state_dict``."""
@@ -170,7 +175,7 @@ class Trainer:
         self._owner = self if callback_model is None else callback_model
         self._owner.stop_training = False
         self.stopped_by = self._signal = None
-        self.finished = self.backed_up = self._ended = False
+        self.begun = self.finished = self.backed_up = self._ended = False
         self.state, steps = None, 1
         if self.train_step is not None:
             rank, self.world_size = distributed.rank_and_world_size()
@@ -182,13 +187,12 @@ class Trainer:
         if self.state is not None:
             self.state.callbacks = hooks
         try:
-            with self._environment():
-                if self.state is not None:
-                    self.model.count(self._corpus.ids)
-                with hooks.training():
-                    self._count() if self.state is None else self._train(self.state)
-                    self.stopped_by = self.stopped_by or self._signal
-                    self.finished = self.stopped_by is None
+            with self._environment(), hooks.training():
+                self.begun = True
+                self._count() if self.state is None else self._train(self.state)
+                self.stopped_by = self.stopped_by or self._signal
+                self.finished = self.stopped_by is None
+            self._origin.fits += self.finished
         finally:
             self._ended, self._resume = True, None
         by_callback = "callback" if self._owner.stop_training else None
@@ -212,6 +216,7 @@ class Trainer:
 
     def _train(self, state: TrainState) -> None:
         """Train by gradients, epoch after epoch."""
+        self.model.count(self._corpus.ids)
         state.train_step.forward = distributed.wrap(self.model)
         if self._resume is not None:
             state.load_state_dict(self._resume)
