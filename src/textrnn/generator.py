@@ -165,14 +165,14 @@ class TextGenerator(GenerationMixin, Inspectable):
         diacritics, or with the mean of all weights; known tokens keep theirs.
 
         Args:
-            text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
+            text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents,
+                each with a beginning and an end; every epoch reads them in a new order.
             epochs: passes over the text; 10 if neither this nor ``minutes`` is given.
             minutes: wall time instead, everything included; the learning-rate schedule fits
                 it.
             batch_size: rows of text read side by side; chosen if None.
             seq_len: the length of back-propagation through time, in tokens; chosen if None.
-            validation_split: the part of the text, at its end, that is kept for validation, in
-                [0, 1); 0 for none.
+            validation_split: the part kept for validation, in [0, 1): a text's end, any documents.
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: the number of the first epoch, to continue counting.
@@ -256,7 +256,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             plan = self._setup.plan(corpus, asked, began, model=self.model)
             return lr_find(
                 self._setup.model_for(corpus, plan, self.model, self.vocab),
-                corpus.ids,
+                corpus.epoch_ids(0),
                 self._setup.config_for(plan),
                 batch_size=plan.batch_size,
                 seq_len=plan.seq_len,
@@ -264,8 +264,9 @@ class TextGenerator(GenerationMixin, Inspectable):
                 seed=self.seed,
             )
 
-    def _read(self, text: Text, *validation: Any) -> Corpus:
-        return read_corpus(text, self.level, self.vocab, self._extends, *validation)
+    def _read(self, text: Text, split: float = 0.1, validation: Text | None = None) -> Corpus:
+        known = (self.level, self.vocab, self._extends)
+        return read_corpus(text, *known, split, validation, self.seed)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and train further to one file.
@@ -311,8 +312,8 @@ class TextGenerator(GenerationMixin, Inspectable):
         header, vocab, history, tensors = read_model(path, tokenizer_class)
         kind = header["kind"]
         if model_class is None and kind not in MODELS:
-            message = f"The file holds a custom model class, {kind!r:.60}; pass it as "
-            raise UnsupportedFormatError(f"{message}`model_class`. Received: {str(path)!r}")
+            message = f"The file holds a custom model class, {kind!r:.60}; pass it as `model_class`"
+            raise UnsupportedFormatError(f"{message}. Received: {str(path)!r}")
         model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, vocab=vocab, device=device)
         gen.model = model.to(gen.device)
@@ -323,8 +324,7 @@ class TextGenerator(GenerationMixin, Inspectable):
     def learning_rate(self) -> float | None:
         """The peak learning rate of the last layer group; setting it scales all groups.
 
-        Before the first ``fit`` it is the rate that ``compile`` was given, if that is one number,
-        else None; so it is for a model that learns by counting alone.
+        Before ``fit``, and in a model that only counts, it is the one number that ``compile`` got.
         """
         if self._trainer is not None:
             return self._trainer.learning_rate

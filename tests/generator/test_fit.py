@@ -241,8 +241,10 @@ def test_training_that_explodes_keeps_finite_weights(text):
     assert all(tensor.isfinite().all() for tensor in weights(gen).values())
 
 
-def test_documents_are_joined_by_a_line_break():
-    """A list of documents is one text with line breaks between them."""
+def test_documents_have_a_boundary_between_them():
+    """The vocabulary of a list of documents has their symbols and a boundary, no line break."""
     gen = make("ngram")
     gen.fit(["one two", "three four"], verbose=0)
-    assert gen.vocab == Vocab.from_text("one two\nthree four")
+    assert gen.vocab == Vocab.from_text(["one two", "three four"])
+    assert "\n" not in gen.vocab
+    assert gen.vocab.eot_id == len(gen.vocab) - 1

@@ -350,7 +350,8 @@ GOOD = {"level": "char", "symbols": [[97], [98]], "unk": False}
         (GOOD | {"level": "word", "symbols": [[]]}, "must be a non-empty str"),
         (GOOD | {"level": "byte"}, r"must have a level of .* Received: level='byte'"),
         (GOOD | {"level": []}, r"must have a level of .* Received: level=\[\]"),
-        (GOOD | {"unk": 1}, r"a boolean 'unk'\. Received: level='char', unk=1"),
+        (GOOD | {"unk": 1}, r"a boolean 'unk' .*Received: level='char', unk=1"),
+        (GOOD | {"eot": None}, r"an 'eot' that is one, .*Received: .*eot=None"),
     ],
 )
 def test_a_config_that_describes_no_vocabulary(config, message):

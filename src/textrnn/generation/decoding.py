@@ -78,13 +78,17 @@ class _Sequence:
     ) -> None:
         self.index, self.draw = index, rng.random
         self.history = TokenHistory(params, begun.ids) if params.looks_back else None
-        self.stopped = False
+        self.finish_reason: str | None = None
+        self._eot_id = tokenizer.eot_id
         self._decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
         self._stops = stops
         self._held = ""  # a possible beginning of a stop string
 
     def push(self, token: int) -> str:
         """Take the next token; return the text that is now certain."""
+        if token == self._eot_id:
+            self.finish_reason = "end"
+            return ""
         if self.history is not None:
             self.history.add(token)
         text = self._decoder.push(token)
@@ -92,19 +96,19 @@ class _Sequence:
 
     def flush(self) -> str:
         """Return the text that was held back, once no token follows."""
-        if self.stopped:
+        if self.finish_reason == "stop":
             return ""
         text = self._decoder.flush()
         if not self._stops:
             return text
         text = self._release(text)
-        return text if self.stopped else text + self._held
+        return text if self.finish_reason == "stop" else text + self._held
 
     def _release(self, text: str) -> str:
         """Hold back a possible beginning of a stop string; stop before a complete one."""
         text = self._held + text
         if found := [at for stop in self._stops if (at := text.find(stop)) >= 0]:
-            self.stopped = True
+            self.finish_reason = "stop"
             return text[: min(found)]
         certain = len(text) - _open_ending(text, self._stops)
         self._held = text[certain:]
@@ -180,7 +184,7 @@ class DecodingLoop:
             for sequence, token in zip(alive, tokens.tolist(), strict=True):
                 if piece := sequence.push(token):
                     yield sequence.index, piece
-            rows = [row for row, sequence in enumerate(alive) if not sequence.stopped]
+            rows = [row for row, sequence in enumerate(alive) if not sequence.finish_reason]
             if left == 1 or not rows:
                 break
             if len(rows) < len(alive):
@@ -212,13 +216,16 @@ def prefill(
 ) -> list[TextState]:
     """Read prompts of any lengths side by side, all after the same state.
 
-    Without a state, the empty prompt begins after the tokenizer's ``start_id``.
+    Without a state, a prompt begins a document where the tokenizer has a boundary between them;
+    elsewhere the empty one begins after the tokenizer's ``start_id``.
 
     Raises:
         TypeError, ValueError: ``state`` is not a state of this model.
     """
     encoded = [_encode(tokenizer, prompt) for prompt in prompts]
     ids = [tokens or [tokenizer.start_id] for tokens in encoded]
+    if tokenizer.eot_id is not None and state is None:
+        ids = [[tokenizer.eot_id, *tokens] for tokens in encoded]
     seen: tuple[int, ...] = ()
     read: dict[int, TextState] = {}
     if state is not None:
@@ -256,9 +263,10 @@ def suppressed_ids(
     """
     ids = set() if tokenizer.unk_id is None else {tokenizer.unk_id}
     ids |= _token_ids(tokenizer, "suppress_tokens", suppress)
-    if allowed is not None:
+    if allowed is not None:  # a text may end, whatever it is made of
         ids |= set(range(len(tokenizer))) - _token_ids(tokenizer, "allowed_tokens", allowed)
-    if len(ids) == len(tokenizer):
+        ids.discard(-1 if tokenizer.eot_id is None else tokenizer.eot_id)
+    if len(ids) >= len(tokenizer) - (tokenizer.eot_id is not None):
         raise ValueError(
             "`suppress_tokens` and `allowed_tokens` must leave a token to generate. "
             f"Received: {suppress!r:.40}, {allowed!r:.40}"

@@ -15,7 +15,8 @@ from textrnn.history import History
 from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel, device_of
-from textrnn.text.sources import Text, read_text
+from textrnn.text.corpus import encode_source
+from textrnn.text.sources import Text, read_source
 from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -49,8 +50,16 @@ class Inspectable(ABC):
             name = type(model).__name__
             return f"{type(self).__name__}({name}, {on}, {vocab!r}, {self.history!r})"
 
-    def evaluate(self, text: Text) -> dict[str, float]:
+    @named_arguments
+    def evaluate(self, text: Text, *, unknown: str | None = None) -> dict[str, float]:
         """Return how well the model predicts a text, read as a whole with the state carried.
+
+        For a model of documents every text is a document, or several; their ends count as tokens.
+
+        Args:
+            text: as ``fit`` takes it.
+            unknown: what to do about a token that the vocabulary does not hold: "error", "skip" or
+                "unk", as in ``Vocab.encode``.
 
         Returns:
             ``loss`` (nats per token), ``bits_per_char``, ``perplexity``, ``accuracy``.
@@ -59,26 +68,33 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             UnknownTokenError: the text has a token that the vocabulary does not hold.
         """
-        text = read_text(text)
+        source = read_source(text)
         with self._reading() as (vocab, model):
-            ids = vocab.encode(text)
-            return loss.evaluate(model, ids, chars_per_token=len(text) / max(len(ids), 1))
+            ids, ratio = encode_source(source, vocab, unknown)
+            return loss.evaluate(model, ids, chars_per_token=ratio)
 
-    def surprisals(self, text: Text) -> list[tuple[str, float]]:
+    @named_arguments
+    def surprisals(self, text: Text, *, unknown: str | None = None) -> list[tuple[str, float]]:
         """Return the surprisal of every token: how unexpected the model finds it.
 
+        Args:
+            text: as ``fit`` takes it.
+            unknown: as in ``evaluate``.
+
         Returns:
-            (token, nats) for each token. The first token is scored as after a line break.
+            (token, nats) for each token. The first token is scored as after a line break; by a
+            model of documents as the first of a document, and each document's end is ``""``.
 
         Raises:
             NotFittedError, UnknownTokenError: as ``evaluate``.
         """
-        text = read_text(text)
+        source = read_source(text)
         with self._reading() as (vocab, model):
-            ids = vocab.encode(text)
-            with_start = np.concatenate([[vocab.start_id], ids])
-            nats = loss.surprisals(model, with_start).tolist()
-        return list(zip(map(vocab.token_text, ids.tolist()), nats, strict=True))
+            ids, _ = encode_source(source, vocab, unknown)
+            if vocab.eot_id is None:
+                ids = np.concatenate([[vocab.start_id], ids])
+            nats = loss.surprisals(model, ids).tolist()
+        return list(zip(map(vocab.token_text, ids[1:].tolist()), nats, strict=True))
 
     def summary(self) -> Summary:
         """Return a table of the model's layer groups, tensors, shapes and parameter counts."""

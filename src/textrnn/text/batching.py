@@ -1,7 +1,7 @@
 """Ids to (x, y): row r of batch k+1 continues row r of batch k."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from textrnn.checks import check_int, named_arguments, warn
@@ -33,6 +33,8 @@ class ContiguousBatcher:
         ids: (N,) whole numbers, a NumPy array or a torch tensor, N at least 2.
         batch_size: rows read side by side, over all processes together.
         seq_len: columns of a batch, the number of steps gradients flow back.
+        reorder: gives the ids of an epoch, from its number: as many, in another order. None: every
+            epoch reads ``ids`` as they are.
         rank: the number of this process, from 0; each takes its share of the rows.
         world_size: how many processes there are; ``batch_size`` must be a multiple of it.
 
@@ -55,7 +57,14 @@ class ContiguousBatcher:
 
     @named_arguments
     def __init__(
-        self, ids: Any, *, batch_size: int, seq_len: int, rank: int = 0, world_size: int = 1
+        self,
+        ids: Any,
+        *,
+        batch_size: int,
+        seq_len: int,
+        reorder: Callable[[int], Any] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         check_int("world_size", world_size, 1)
         self.rank = check_int("rank", rank, 0, world_size - 1)
@@ -71,7 +80,7 @@ class ContiguousBatcher:
                 "`ids` must be a flat array or tensor, as Vocab.encode gives it. "
                 f"Received: {type(ids).__name__} {ids!r:.60}"
             )
-        self._ids = ids
+        self._ids, self._reorder = ids, reorder
         targets = len(ids) - 1
         self.batch_size, self.seq_len = self._fit_to(targets, batch_size, seq_len)
         # At most a 16th of the text is left out at the start of an epoch.
@@ -127,8 +136,9 @@ class ContiguousBatcher:
         start, length = self.offset(self.epoch), self.batch_size * self._row_len
         share = self.batch_size // self.world_size
         rows = slice(self.rank * share, (self.rank + 1) * share)
-        x = self._ids[start : start + length].reshape(self.batch_size, -1)[rows]
-        y = self._ids[start + 1 : start + 1 + length].reshape(self.batch_size, -1)[rows]
+        ids = self._ids if self._reorder is None else self._reorder(self.epoch)
+        x = ids[start : start + length].reshape(self.batch_size, -1)[rows]
+        y = ids[start + 1 : start + 1 + length].reshape(self.batch_size, -1)[rows]
         first, self._first = self._first, 0
         for k in range(first, len(self)):
             self._position = k + 1

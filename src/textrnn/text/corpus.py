@@ -1,15 +1,21 @@
 """A corpus: a text as ids, split into a part to train on and a part to validate on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from textrnn.checks import check_number
 from textrnn.text.levels import LEVELS
-from textrnn.text.sources import Text, read_text, split
+from textrnn.text.sources import Text, read_source, split
 from textrnn.text.tokenizer import Tokenizer
+from textrnn.text.tokens import smallest_uint
 from textrnn.text.vocab import Vocab
+
+_BLOCK = 1 << 20  # ids that are put in another order at a time
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,11 @@ class Corpus:
         valid_ids: (M,) whole numbers, the part to validate on; None for none.
         vocab: the tokenizer that made the ids; None if that does not matter.
         chars_per_token: mean length of a token, in characters, in the text to train on and in the
-            one to validate on.
+            one to validate on; the boundary after a document is as long as a line break.
+        starts: (D + 1,) where in ``ids`` each of D documents begins, and N. Each ends with a
+            boundary, and ``ids[0]`` is one. None for one text.
+        seed: of the order in which an epoch reads the documents.
+        documents: what a person should know of the documents, in words.
 
     Raises:
         TypeError: ids are no flat array of whole numbers.
@@ -35,11 +45,40 @@ class Corpus:
     valid_ids: NDArray[Any] | None = None
     vocab: Tokenizer | None = None
     chars_per_token: tuple[float, float] = (1.0, 1.0)
+    starts: NDArray[np.int64] | None = None
+    seed: int = 0
+    documents: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", check_ids("ids", self.ids))
         if self.valid_ids is not None:
             object.__setattr__(self, "valid_ids", check_ids("valid_ids", self.valid_ids))
+
+    def epoch_ids(self, epoch: int) -> NDArray[Any]:
+        """Return the ids (N,) in the order in which an epoch reads them.
+
+        One text is read as it is. Documents come in a new order in each epoch, which is drawn from
+        the seed and the number of the epoch alone.
+
+        >>> corpus = read_corpus(["ab", "c", "def"], "char", validation_split=0)
+        >>> corpus.ids.tolist(), corpus.epoch_ids(1).tolist()
+        ([6, 0, 1, 6, 2, 6, 3, 4, 5, 6], [6, 3, 4, 5, 6, 2, 6, 0, 1, 6])
+        """
+        if self.starts is None:
+            return self.ids
+        order = _random(self.seed, 1, epoch).permutation(len(self.starts) - 1)
+        begins, lengths = self.starts[:-1][order], np.diff(self.starts)[order]
+        ends = 1 + np.cumsum(lengths)  # in the new order
+        ids = self.ids.copy()
+        cuts = np.searchsorted(ends, np.arange(0, len(ids) + _BLOCK, _BLOCK))
+        for first, last in pairwise(cuts.tolist()):
+            if first == last:
+                continue
+            block = slice(first, last)
+            moved = begins[block] - (ends[block] - lengths[block])
+            to = np.arange(ends[first] - lengths[first], ends[last - 1])
+            ids[to[0] : to[-1] + 1] = self.ids[to + np.repeat(moved, lengths[block])]
+        return ids
 
     def check_vocab_size(self, vocab_size: int) -> None:
         """Raise ``ValueError`` unless all ids are in [0, vocab_size)."""
@@ -75,16 +114,22 @@ def read_corpus(
     grow: bool = False,
     validation_split: float = 0.1,
     validation_data: Text | None = None,
+    seed: int | None = None,
 ) -> Corpus:
     """Read a text, encode it and split it.
+
+    The end of one text is for validation. Of documents some are, drawn from all of them; where
+    that would be less than one document, it is the end of the last one. A tokenizer without a
+    boundary that may not grow takes documents for one text, with line breaks between them.
 
     Args:
         text: as in ``TextGenerator.fit``.
         level: a name in ``LEVELS``, for a new vocabulary.
         vocab: the tokenizer; None to collect a vocabulary.
         grow: extend ``vocab`` with the text's tokens.
-        validation_split: the part at the end that is kept for validation, in [0, 1).
+        validation_split: the part that is kept for validation, in [0, 1).
         validation_data: a text for validation instead.
+        seed: of the choice and the order of documents; None is 0.
 
     Raises:
         DataError: a text is empty, too short, not UTF-8, or a str that names a file.
@@ -94,17 +139,146 @@ def read_corpus(
     >>> corpus.vocab.decode(corpus.ids), corpus.vocab.decode(corpus.valid_ids)
     ('abracada', 'bra')
     """
-    text = read_text(text)
-    valid_text = "" if validation_data is None else read_text(validation_data)
-    if vocab is None or grow:
-        kind = LEVELS[level] if vocab is None else vocab
-        whole = text + kind.joint + valid_text if valid_text else text
-        if vocab is None:
-            vocab = Vocab.from_text(whole, level, **kind.limits)
-        else:
-            vocab = vocab.extend(whole, **kind.limits)
+    check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
+    source = read_source(text)
+    valid = None if validation_data is None else read_source(validation_data)
+    new = vocab is None or grow
+    if (new and isinstance(source, list)) or (vocab is not None and vocab.eot_id is not None):
+        documents, held = _listed(source), _listed(valid or [])
+        tokenizer = _vocabulary([*documents, *held], level, vocab, new)
+        if tokenizer.eot_id is not None:
+            part = 0.0 if held else validation_split
+            return _read_documents(documents, tokenizer, part, held, seed or 0)
+    return _read_one(_joined(source), level, vocab, new, validation_split, _joined(valid or ""))
+
+
+def encode_source(
+    source: str | list[str], vocab: Tokenizer, unknown: str | None = None
+) -> tuple[NDArray[Any], float]:
+    """Encode a text or documents that are not trained on.
+
+    Args:
+        source: what ``read_source`` returned.
+        vocab: the tokenizer; one with a boundary takes a text for documents, or a single one.
+        unknown: as in ``Tokenizer.encode``.
+
+    Returns:
+        The ids (N,), and the mean length of a token in characters.
+
+    >>> encode_source("ab", Vocab("ab"))
+    (array([0, 1], dtype=uint8), 1.0)
+    >>> encode_source("ab", Vocab("ab", eot=True))
+    (array([2, 0, 1, 2], dtype=uint8), 1.0)
+    """
+    if vocab.eot_id is not None:
+        documents = _listed(source)
+        ids, _ = with_boundaries(documents, vocab, unknown)
+        read = [vocab.decode(ids)] if unknown == "skip" else documents
+        return ids, (sum(map(len, read)) + len(documents)) / (len(ids) - 1)
+    text = _joined(source)
+    ids = vocab.encode(text, unknown=unknown)
+    text = vocab.decode(ids) if unknown == "skip" else text
+    return ids, len(text) / max(len(ids), 1)
+
+
+def with_boundaries(
+    documents: Sequence[str], vocab: Tokenizer, unknown: str | None = None
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return documents as ids (N,), with a boundary before the first one and after each.
+
+    Args:
+        documents: D texts.
+        vocab: a tokenizer with an ``eot_id``.
+        unknown: as in ``Tokenizer.encode``.
+
+    Returns:
+        The ids, and (D + 1,) where each document begins, and N.
+
+    >>> with_boundaries(["a", "ab"], Vocab("ab", eot=True))
+    (array([2, 0, 2, 0, 1, 2], dtype=uint8), array([1, 3, 6]))
+    """
+    tokens, lengths = vocab.encode_documents(documents, unknown=unknown)
+    starts = np.concatenate([[1], 1 + np.cumsum(lengths + 1)])
+    is_token = np.ones(starts[-1], dtype=bool)
+    is_token[starts - 1] = False
+    ids = np.full(
+        starts[-1], vocab.eot_id, np.promote_types(tokens.dtype, smallest_uint(len(vocab) - 1))
+    )
+    ids[is_token] = tokens
+    return ids, starts
+
+
+def _read_one(
+    text: str,
+    level: str,
+    vocab: Tokenizer | None,
+    new: bool,
+    validation_split: float,
+    valid_text: str,
+) -> Corpus:
+    """Return the corpus of one text."""
+    joint = (LEVELS[level] if vocab is None else vocab).joint
+    vocab = _vocabulary(text + joint + valid_text if valid_text else text, level, vocab, new)
     all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text)
     ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
     ratio = len(text) / len(all_ids)
     valid_ratio = len(valid_text) / len(valid_ids) if valid_text else ratio
     return Corpus(ids, valid_ids if len(valid_ids) else None, vocab, (ratio, valid_ratio))
+
+
+def _read_documents(
+    documents: list[str],
+    vocab: Tokenizer,
+    validation_split: float,
+    valid_documents: list[str],
+    seed: int,
+) -> Corpus:
+    """Return the corpus of documents."""
+    n, chars = len(documents), sum(map(len, documents))
+    said = f"{n:,} documents, {chars / n:,.0f} characters on average" if n > 1 else "one document"
+    held = int(n * validation_split + 1e-9)
+    if validation_split > 0 and not held:
+        all_ids, _ = with_boundaries(documents, vocab)
+        ids, valid_ids = split(all_ids, validation_split)
+        ratio = chars_per_token(documents, all_ids)
+        said += ", the end of the last one for validation"
+        return Corpus(ids, valid_ids, vocab, (ratio, ratio), seed=seed, documents=said)
+    if held:
+        is_valid = np.zeros(n, dtype=bool)
+        is_valid[_random(seed, 0).permutation(n)[:held]] = True
+        valid_documents = [d for d, v in zip(documents, is_valid, strict=True) if v]
+        documents = [d for d, v in zip(documents, is_valid, strict=True) if not v]
+        said += f", {held:,} of them for validation"
+    train_ids, starts = with_boundaries(documents, vocab)
+    ratio = chars_per_token(documents, train_ids)
+    if not valid_documents:
+        return Corpus(train_ids, None, vocab, (ratio, ratio), starts, seed, said)
+    held_ids, _ = with_boundaries(valid_documents, vocab)
+    ratios = (ratio, chars_per_token(valid_documents, held_ids))
+    return Corpus(train_ids, held_ids, vocab, ratios, starts, seed, said)
+
+
+def chars_per_token(documents: Sequence[str], ids: NDArray[Any]) -> float:
+    """Return the mean length of what is predicted in the ``ids`` of ``with_boundaries``.
+
+    A boundary is as long as the line break that stands at its place in a file of lines.
+    """
+    return (sum(map(len, documents)) + len(documents)) / (len(ids) - 1)
+
+
+def _vocabulary(text: str | list[str], level: str, vocab: Tokenizer | None, new: bool) -> Tokenizer:
+    if vocab is None:
+        return Vocab.from_text(text, level, **LEVELS[level].limits)
+    return vocab.extend(text, **vocab.limits) if new else vocab
+
+
+def _listed(source: str | list[str]) -> list[str]:
+    return [source] if isinstance(source, str) else source
+
+
+def _joined(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "\n".join(source)
+
+
+def _random(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

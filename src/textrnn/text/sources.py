@@ -1,7 +1,7 @@
 """What a user handed over, as one string."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,29 @@ def read_text(text: Text, encoding: str | None = None) -> str:
     >>> read_text(["first document", "second"])
     'first document\nsecond'
     """
+    source = read_source(text, encoding)
+    return source if isinstance(source, str) else "\n".join(source)
+
+
+def read_source(text: Text, encoding: str | None = None) -> str | list[str]:
+    r"""Return what a user means: one text as a ``str``, or a list of two or more documents.
+
+    A single document is one text, and so are lines that keep their line breaks, as an open file
+    gives them. Empty documents are left out.
+
+    Args:
+        text: as in ``read_text``.
+        encoding: likewise.
+
+    Raises:
+        DataError, TypeError, OSError: as ``read_text``.
+
+    >>> read_source(["first document", "second"])
+    ['first document', 'second']
+    >>> read_source(["first line\n", "second"])
+    'first line\nsecond'
+    """
+    result: str | list[str]
     if isinstance(text, bytes | bytearray):
         raise TypeError(
             "`text` must be str, a Path or a list of documents; decode bytes first: "
@@ -52,11 +75,10 @@ def read_text(text: Text, encoding: str | None = None) -> str:
         check_text(text)
         result = text
     elif isinstance(text, Path):
-        files = files_in(text) if text.is_dir() else [text]
-        result = "\n".join(read_file(path, encoding) for path in files)
+        result = _documents(files_in(text) if text.is_dir() else [text], encoding)
     elif isinstance(text, Iterable):
         check_collection(text)
-        result = _join(list(text), encoding)
+        result = _documents(list(text), encoding)
     else:
         raise TypeError(
             "`text` must be str, a Path or a list of documents. "
@@ -102,12 +124,13 @@ def split(
     return train, valid
 
 
-def _join(documents: list[str | Path], encoding: str | None) -> str:
-    """Return documents as one text, and lines that keep their line breaks as they were."""
-    check_documents(documents)
-    lines = all(isinstance(line, str) and line.endswith("\n") for line in documents[:-1])
-    texts = (_read_document(document, i, encoding) for i, document in enumerate(documents))
-    return ("" if lines else "\n").join(texts)
+def _documents(items: Sequence[object], encoding: str | None) -> str | list[str]:
+    """Return documents that are not empty, or one text where there is one, or lines of one."""
+    check_documents(items)
+    lines = all(isinstance(line, str) and line.find("\n") == len(line) - 1 for line in items[:-1])
+    texts = [_read_document(document, i, encoding) for i, document in enumerate(items)]
+    documents = [text for text in texts if text]
+    return "".join(texts) if lines or len(documents) < 2 else documents
 
 
 def _read_document(document: object, index: int, encoding: str | None) -> str:

@@ -33,7 +33,8 @@ class Tokenizer(ABC):
 
     Attributes:
         unk_id: the id that stands for every unknown token, or None.
-        eot_id: the id that stands at the end of a text, or None.
+        eot_id: the id that stands between documents, read and predicted but never written, or
+            None. ``token_text`` of it is ``""``, and ``encode`` never returns it.
         start_id: the id that is read before a text with nothing before it.
         joint: what must stand between two texts so that no token spans both.
         limits: the keyword arguments of ``extend`` that ``fit`` uses.
@@ -106,7 +107,7 @@ class Tokenizer(ABC):
 
     @cached_property
     def _ids_by_text(self) -> dict[str, int]:
-        return {text: token for token, text in enumerate(self._texts)}
+        return {text: i for i, text in enumerate(self._texts) if i != self.eot_id}
 
     def decoder(self, after: int | None = None) -> Decoder:
         """Return a decoder for one text.
@@ -131,10 +132,30 @@ class Tokenizer(ABC):
         pieces = [decoder.push(token) for token in check_ids(ids, len(self)).tolist()]
         return "".join([*pieces, decoder.flush()])
 
-    def extend(self, text: str, **limits: Any) -> "Tokenizer":
+    def encode_documents(
+        self, documents: Sequence[str], *, unknown: str | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the ids (N,) of documents, one after the other, and how many each has (D,).
+
+        Raises:
+            UnknownTokenError: as ``encode``; the message has the number of the document.
+        """
+        parts = []
+        for i, document in enumerate(documents):
+            try:
+                parts.append(np.asarray(self.encode(document, unknown=unknown)))
+            except UnknownTokenError as error:
+                raise UnknownTokenError(f"Document {i}: {error}") from None
+        return np.concatenate(parts), np.array([len(part) for part in parts], dtype=np.int64)
+
+    def extend(self, text: str | Sequence[str], **limits: Any) -> "Tokenizer":
         """Return a tokenizer with the tokens of a text besides; this one where it learns none.
 
         Known tokens keep their ids, except special ones, which may stay the last.
+
+        Args:
+            text: a text, or a list of documents, which also need an ``eot_id``.
+            **limits: those of ``limits``.
         """
         return self
 
@@ -142,7 +163,8 @@ class Tokenizer(ABC):
         """Return which token of another tokenizer each token of this one should start from.
 
         It is the same one where ``other`` has it; else the same letter or word in another case
-        or without its diacritics, where ``other`` has that.
+        or without its diacritics, where ``other`` has that. The boundary between documents starts
+        from what ``other`` reads before a text.
 
         Returns:
             (V,) int64, ids of ``other``; -1 where nothing is alike.
@@ -151,6 +173,8 @@ class Tokenizer(ABC):
         for token, text in ((i, self.token_text(i)) for i in range(len(self))):
             ids = (other.token_id(form) for form in (text, *fallback_forms(text)))
             result[token] = next((i for i in ids if i is not None), -1)
+        if self.eot_id is not None:
+            result[self.eot_id] = other.start_id if other.eot_id is None else other.eot_id
         return result
 
     def _check_after(self, after: int | None) -> None:

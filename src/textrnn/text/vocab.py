@@ -1,14 +1,16 @@
 """Tokenizers that are a list of tokens: what is a token is a matter of the level."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from textrnn.checks import check_choice, check_int, named_arguments
 from textrnn.errors import DataError, UnknownTokenError, VocabError
-from textrnn.text.levels import LEVELS
+from textrnn.text.levels import LEVELS, Level
 from textrnn.text.tokenizer import Decoder, Tokenizer
 from textrnn.text.tokens import (
     MAX_CODE_POINT,
@@ -39,14 +41,17 @@ class Vocab(Tokenizer):
         tokens: the tokens, in the order of their ids; no two alike.
         level: ``"char"``, ``"word"`` or ``"split"``.
         unk: whether a last token stands for every token that is not in the list.
+        eot: whether a token after those of the list stands between documents.
 
     Attributes:
-        itos: id to token, a list of ``str``.
-        stoi: token to id, a dict.
+        itos: id to token, a list of ``str``; ``""`` is the boundary between documents.
+        stoi: token to id, a dict; the boundary is not in it.
         level: as given.
         unk_id: the id of the unknown token, or None.
-        start_id: the id read before a text that has nothing before it: the line break's, or 0
-            where there is none.
+        eot_id: the id of the boundary between documents, or None. It is read and predicted, but
+            never written: no text has it, and it has no text.
+        start_id: the id read before a text that has nothing before it: the boundary's, else the
+            line break's, or 0 where there is neither.
 
     Raises:
         VocabError: no tokens, two alike, or one that the level cannot have.
@@ -65,37 +70,51 @@ class Vocab(Tokenizer):
     'the mat, the cat.\n'
     """
 
-    def __init__(self, tokens: Iterable[str], level: str = "char", *, unk: bool = False) -> None:
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        level: str = "char",
+        *,
+        unk: bool = False,
+        eot: bool = False,
+    ) -> None:
         check_choice("level", level, LEVELS)
         self.level, self._level = level, LEVELS[level]
-        self.itos = [*tokens, UNK] if unk else list(tokens)
-        self.stoi = {token: i for i, token in enumerate(self.itos)}
+        self._known = list(tokens)
+        self.itos = [*self._known, *[""] * eot, *[UNK] * unk]
+        self.eot_id = len(self._known) if eot else None
         self.unk_id = len(self.itos) - 1 if unk else None
-        self.start_id = self.stoi.get("\n", 0)
+        self.stoi = {token: i for i, token in enumerate(self.itos) if i != self.eot_id}
+        self.start_id = self.stoi.get("\n", 0) if self.eot_id is None else self.eot_id
         self.joint, self.limits = self._level.joint, self._level.limits
         self._check_tokens()
-        self._encode = self._level.encoder(self.itos[: self.unk_id], missing=len(self))
+        self._encode = self._level.encoder(self._known, missing=len(self))
 
     def _check_tokens(self) -> None:
-        known = self.itos[: self.unk_id]
-        if not known:
+        if not self._known:
             raise VocabError("A vocabulary needs at least one token. Received: none")
-        for token in known:
+        for token in self._known:
             if not isinstance(token, str) or not self._level.is_token(token):
                 raise VocabError(f"A token must be {self._level.form}. Received: {token!r}")
-        if len(self.stoi) != len(self.itos):
-            twice = next(s for s, n in Counter(self.itos).items() if n > 1)
+        written = [*self._known, *[UNK] * (self.unk_id is not None)]
+        if len(set(written)) != len(written):
+            twice = next(s for s, n in Counter(written).items() if n > 1)
             raise VocabError(f"Tokens must differ from each other. Received twice: {twice!r}")
 
     @classmethod
     @named_arguments
     def from_text(
-        cls, text: str, level: str = "char", *, max_size: int | None = None, min_freq: int = 1
+        cls,
+        text: str | Iterable[str],
+        level: str = "char",
+        *,
+        max_size: int | None = None,
+        min_freq: int = 1,
     ) -> Self:
-        r"""Collect the tokens of a text.
+        r"""Collect the tokens of a text, or of documents.
 
         Args:
-            text: at least one character.
+            text: at least one character; or documents, which have a boundary between them.
             level: ``"char"``, ``"word"`` or ``"split"``.
             max_size: keep only this many tokens, the most frequent ones (of equally frequent
                 ones those that sort first).
@@ -111,21 +130,20 @@ class Vocab(Tokenizer):
         >>> Vocab.from_text("abracadabra", max_size=2)
         Vocab(3 tokens, level='char', unk_id=2)
         """
-        check_str(text)
-        if not text:
-            raise DataError("The text is empty: there are no tokens to collect. Received: ''")
         check_choice("level", level, LEVELS)
-        counts = LEVELS[level].count(text)
+        counts = _count(LEVELS[level], text)
         kept = _frequent(counts, max_size, min_freq)
-        return cls(sorted(kept), level, unk=len(kept) < len(counts))
+        unk, eot = len(kept) < len(counts), not isinstance(text, str)
+        return cls(sorted(kept), level, unk=unk, eot=eot)
 
-    def extend(self, text: str, **limits: Any) -> "Vocab":
+    def extend(self, text: str | Iterable[str], **limits: Any) -> "Vocab":
         """Return a vocabulary with the tokens of another text besides, or this one if none is new.
 
-        Known tokens keep their ids, but for the unknown token, which stays the last.
+        Known tokens keep their ids, but for the special ones, which stay the last: the boundary
+        between documents, and the unknown token.
 
         Args:
-            text: at least one character.
+            text: at least one character; or documents, which need the boundary.
             **limits: ``max_size`` and ``min_freq`` of ``from_text``: which tokens of the text
                 are frequent enough to be added.
 
@@ -136,11 +154,11 @@ class Vocab(Tokenizer):
         ['e', 'h', 'l', 'o', ' ', 'a', 't']
         """
         other = Vocab.from_text(text, self.level, **limits)
-        new = [token for token in other.itos[: other.unk_id] if token not in self.stoi]
+        new = [token for token in other._known if token not in self.stoi]
         unk = self.unk_id is not None or other.unk_id is not None
-        if not new and unk == (self.unk_id is not None):
-            return self
-        return Vocab([*self.itos[: self.unk_id], *new], self.level, unk=unk)
+        eot = self.eot_id is not None or other.eot_id is not None
+        both = Vocab([*self._known, *new], self.level, unk=unk, eot=eot)
+        return self if len(both) == len(self) else both
 
     @property
     def name(self) -> str:
@@ -165,8 +183,9 @@ class Vocab(Tokenizer):
         return hash((self.level, len(self.itos)))
 
     def __repr__(self) -> str:
-        unk = f", unk_id={self.unk_id}" if self.unk_id is not None else ""
-        return f"Vocab({len(self)} tokens, level={self.level!r}{unk})"
+        special = {"eot_id": self.eot_id, "unk_id": self.unk_id}
+        known = "".join(f", {name}={i}" for name, i in special.items() if i is not None)
+        return f"Vocab({len(self)} tokens, level={self.level!r}{known})"
 
     def token_text(self, token: int) -> str:
         """Return a token: ``itos[token]``."""
@@ -217,6 +236,20 @@ class Vocab(Tokenizer):
                 ids[unseen] = self.unk_id
         return ids.astype(smallest_uint(len(self) - 1), copy=False)
 
+    def encode_documents(
+        self, documents: Sequence[str], *, unknown: str | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the ids (N,) of documents, one after the other, and how many each has (D,).
+
+        Raises:
+            UnknownTokenError, VocabError: as ``encode``.
+        """
+        if self._level.one_to_one and unknown != "skip":
+            with contextlib.suppress(UnknownTokenError):  # below, it has the document's number
+                ids = self.encode("".join(documents), unknown=unknown)
+                return ids, np.array([len(document) for document in documents], dtype=np.int64)
+        return super().encode_documents(documents, unknown=unknown)
+
     def _raise_unknown(self, text: str, index: int) -> None:
         start, end = span = self._level.span(text, index)
         token = text[start:end]
@@ -255,8 +288,9 @@ class Vocab(Tokenizer):
         >>> Vocab("ab").to_config()
         {'level': 'char', 'symbols': [[97], [98]], 'unk': False}
         """
-        tokens = [[ord(character) for character in s] for s in self.itos[: self.unk_id]]
-        return {"level": self.level, "symbols": tokens, "unk": self.unk_id is not None}
+        tokens = [[ord(character) for character in token] for token in self._known]
+        eot = {} if self.eot_id is None else {"eot": True}
+        return {"level": self.level, "symbols": tokens, "unk": self.unk_id is not None, **eot}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -270,18 +304,33 @@ class Vocab(Tokenizer):
         """
         try:
             tokens = [from_codes(codes) for codes in config["symbols"]]
-            level, unk = config["level"], config["unk"]
+            level, unk, eot = config["level"], config["unk"], config.get("eot", False)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise VocabError(
                 "A stored vocabulary must have 'level', 'unk' and 'symbols', a list of lists of "
                 f"code points from 0 to {MAX_CODE_POINT}. Received: {error!r}"
             ) from None
-        if level not in list(LEVELS) or not isinstance(unk, bool):
+        if level not in list(LEVELS) or not isinstance(unk, bool) or not isinstance(eot, bool):
             raise VocabError(
-                f"A stored vocabulary must have a level of {tuple(LEVELS)} and a boolean 'unk'. "
-                f"Received: level={level!r:.40}, unk={unk!r:.40}"
+                f"A stored vocabulary must have a level of {tuple(LEVELS)}, a boolean 'unk' and "
+                "an 'eot' that is one, if any. "
+                f"Received: level={level!r:.40}, unk={unk!r:.40}, eot={eot!r:.40}"
             )
-        return cls(tokens, level, unk=unk)
+        return cls(tokens, level, unk=unk, eot=eot)
+
+
+def _count(level: Level, text: str | Iterable[str]) -> Mapping[str, int]:
+    """Return how often each token occurs in a text or in documents, none across two of them."""
+    documents = [text] if isinstance(text, str | bytes | bytearray) else list(text)
+    for document in documents:
+        check_str(document)
+    if not any(documents):
+        raise DataError(
+            f"The text is empty: there are no tokens to collect. Received: {text!r:.60}"
+        )
+    if level.one_to_one or len(documents) == 1:
+        return level.count("".join(documents))
+    return Counter(token for document in documents for token in level.cut(document))
 
 
 def _frequent(counts: Mapping[str, int], max_size: int | None, min_freq: int) -> list[str]:

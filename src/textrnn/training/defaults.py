@@ -162,7 +162,8 @@ def headline(model: LanguageModel, corpus: Corpus, plan: Plan, *, resumes: bool 
     settings = {name: value for name, value in model.config.items() if value not in (False, 0)}
     config = ", ".join(f"{name}={value}" for name, value in settings.items())
     valid = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
-    line = f"{type(model).__name__}({config}): {len(corpus.ids):,} tokens to train on, "
+    line = f"{corpus.documents}; " if corpus.documents else ""
+    line += f"{type(model).__name__}({config}): {len(corpus.ids):,} tokens to train on, "
     line += f"{valid:,} to validate on"
     if parameters := list(model.parameters()):
         line += f"; {sum(p.numel() for p in parameters):,} parameters on {parameters[0].device}, "

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from textrnn.text.corpus import Corpus
+
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 """The values of ``compile(precision=...)``."""
 
@@ -99,3 +101,14 @@ def ids_to_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
     if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch supports few operations on these
         ids = ids.astype(np.int32)
     return torch.from_numpy(ids).to(device)
+
+
+def read_in_epochs(corpus: Corpus, device: torch.device) -> dict[str, Any]:
+    """Return the ``ids`` and the ``reorder`` of a ``ContiguousBatcher`` that reads a corpus."""
+    if corpus.starts is None:
+        return {"ids": ids_to_device(corpus.ids, device)}
+
+    def reorder(epoch: int) -> torch.Tensor:
+        return ids_to_device(corpus.epoch_ids(epoch), device)
+
+    return {"ids": corpus.ids, "reorder": reorder}

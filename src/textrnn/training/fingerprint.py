@@ -35,6 +35,7 @@ def fingerprint(
     vocab = None if corpus.vocab is None else json.dumps(corpus.vocab.to_config())
     facts = {
         "text": _digest(corpus.ids),
+        "documents": None if corpus.starts is None else _digest(corpus.starts),
         "validation text": None if corpus.valid_ids is None else _digest(corpus.valid_ids),
         "vocabulary": vocab and hashlib.sha256(vocab.encode()).hexdigest()[:16],
         "model": model_type_of(model),

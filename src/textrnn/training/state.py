@@ -13,7 +13,7 @@ from textrnn.history import History
 from textrnn.models.base import State
 from textrnn.text.batching import ContiguousBatcher
 from textrnn.text.corpus import Corpus
-from textrnn.training.device import ids_to_device
+from textrnn.training.device import read_in_epochs
 from textrnn.training.plan import Plan
 from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.train_step import TrainStep
@@ -135,9 +135,9 @@ def new_state(
         rank: the number of this process.
         world_size: how many processes there are.
     """
-    ids = ids_to_device(corpus.ids, train_step.device)
-    sizes = {"batch_size": plan.batch_size, "seq_len": plan.seq_len}
-    batcher = ContiguousBatcher(ids, **sizes, rank=rank, world_size=world_size)
+    ids = read_in_epochs(corpus, train_step.device)
+    sizes: Any = {"batch_size": plan.batch_size, "seq_len": plan.seq_len}
+    batcher = ContiguousBatcher(**ids, **sizes, rank=rank, world_size=world_size)
     batcher.epoch = plan.initial_epoch
     valid_tokens = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
     progress = Progress(plan.minutes and 60 * plan.minutes, valid_tokens, plan.began)

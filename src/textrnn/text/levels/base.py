@@ -20,11 +20,13 @@ class Level(ABC):
         form: what a token must be, for an error message.
         joint: as in ``Tokenizer``.
         limits: the arguments of ``Vocab.from_text`` that ``fit`` uses.
+        one_to_one: whether every character is one token, whatever stands beside it.
     """
 
     form = "a non-empty str"
     joint = ""
     limits: Mapping[str, int] = {}
+    one_to_one = False
 
     @abstractmethod
     def cut(self, text: str) -> Sequence[str]:

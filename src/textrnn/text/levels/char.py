@@ -17,6 +17,7 @@ class CharLevel(Level):
     """Cuts a text into its code points, whole blocks of it at once."""
 
     form = "one code point"
+    one_to_one = True
 
     def is_token(self, token: str) -> bool:
         """Return whether a ``str`` is one code point."""
