@@ -217,6 +217,14 @@ def _train(args: argparse.Namespace) -> int:
     return status
 
 
+def _check(args: argparse.Namespace) -> int:
+    from textrnn.text.doctor import examine
+
+    for file in args.files:
+        _print(f"{file}\n{examine(Path(file), args.encoding)}")
+    return 0
+
+
 def _generate(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import load_sampler
 
@@ -283,6 +291,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "check": _check,
     "demo": _demo,
     "train": _train,
     "generate": _generate,

@@ -29,6 +29,11 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--minutes", type=float, default=1.0, help="default: %(default)s")
     demo.set_defaults(run="demo")
 
+    check = commands.add_parser("check", help="say what to know of a text before training on it")
+    check.add_argument("files", nargs="+", metavar="FILE", help="a text, or a folder of texts")
+    check.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
+    check.set_defaults(run="check")
+
     train = commands.add_parser("train", help="learn from a text and save the model")
     train.add_argument("file", help="a UTF-8 text; - for standard input")
     train.add_argument("-o", "--output", required=True, help="where to save the model")

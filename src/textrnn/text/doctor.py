@@ -1,0 +1,118 @@
+"""What a person should know of a text before training on it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from textrnn.text.sources import read_text
+
+_FEW, _ENOUGH = 20_000, 300_000  # characters
+_LONG_LINE = 20  # characters from which on an equal line is no chance
+_PIECE, _PIECES = 40, 100  # length and number of the pieces of the end that are looked up
+_MOST = 50_000_000  # characters that are looked at
+
+
+@dataclass(frozen=True)
+class TextReport:
+    """Holds what was found in a text; printed, it is one line for each finding.
+
+    Attributes:
+        characters: the length of the text.
+        distinct: how many different characters it has.
+        rare: how many of them occur once or twice.
+        lines: how many lines it has.
+        repeated_lines: how many of them, of 20 characters or more, are equal to an earlier one.
+        is_sorted: whether the lines are in alphabetical order.
+        overlap: the share of the pieces of the last tenth that stand in the rest, in [0, 1].
+    """
+
+    characters: int
+    distinct: int
+    rare: int
+    lines: int
+    repeated_lines: int
+    is_sorted: bool
+    overlap: float
+
+    def advice(self) -> Iterator[str]:
+        """Yield one sentence for each thing that is worth mending before training."""
+        if self.characters < _ENOUGH:
+            few = "very few" if self.characters < _FEW else "few"
+            yield (
+                f"{self.characters:,} characters are {few}: a few hundred thousand make a good "
+                "generator."
+            )
+        if self.rare > max(10, self.distinct // 4):
+            yield (
+                f"{self.rare:,} of {self.distinct:,} characters occur once or twice, too rarely "
+                "to be learned: clean the text, or leave them out with "
+                "vocab=Vocab.from_text(text, min_freq=3)."
+            )
+        if self.repeated_lines > self.lines // 10:
+            yield (
+                f"{self.repeated_lines:,} of {self.lines:,} lines repeat an earlier one: the "
+                "model will learn them word for word; take the copies out."
+            )
+        if self.is_sorted and self.lines > 10:
+            yield (
+                "The lines are sorted, so the order will be learned, and the end is unlike the "
+                "rest: if they are records, pass them as a list, text.splitlines(), or --lines."
+            )
+        if self.overlap > 0.2:
+            yield (
+                f"{self.overlap:.0%} of the last tenth, which is kept for validation, stands "
+                "word for word in the rest: the validation loss will flatter."
+            )
+
+    def __str__(self) -> str:
+        facts = [
+            f"characters  {self.characters:,}, {self.distinct:,} different ones, "
+            f"{self.rare:,} of them once or twice",
+            f"lines       {self.lines:,}, {self.repeated_lines:,} repeat an earlier one, "
+            f"{'sorted' if self.is_sorted else 'not sorted'}",
+            f"overlap     {self.overlap:.0%} of the pieces of the last tenth stand in the rest",
+        ]
+        return "\n".join([*facts, *(f"advice      {line}" for line in self.advice())])
+
+
+def examine(text: str | Path, encoding: str | None = None) -> TextReport:
+    r"""Return what a person should know of a text before training on it.
+
+    Args:
+        text: the text itself, or a ``Path`` as ``fit`` takes it. Of a very long one only the
+            first 50 million characters are looked at.
+        encoding: of the file; None is UTF-8.
+
+    Raises:
+        DataError, OSError: the text cannot be read.
+
+    >>> report = examine("the cat sat on the mat\n" * 30)
+    >>> report.distinct, report.repeated_lines
+    (11, 29)
+    >>> next(report.advice())
+    '690 characters are very few: a few hundred thousand make a good generator.'
+    """
+    whole = read_text(text, encoding)
+    looked_at = whole[:_MOST]
+    counts = Counter(looked_at)
+    lines = looked_at.splitlines()
+    long_lines = [line for line in lines if len(line) >= _LONG_LINE]
+    return TextReport(
+        characters=len(whole),
+        distinct=len(counts),
+        rare=sum(n <= 2 for n in counts.values()),
+        lines=len(lines),
+        repeated_lines=len(long_lines) - len(set(long_lines)),
+        is_sorted=all(a <= b for a, b in pairwise(lines)),
+        overlap=_overlap(looked_at),
+    )
+
+
+def _overlap(text: str) -> float:
+    """Return the share of pieces of the last tenth that stand in the rest."""
+    cut = len(text) - len(text) // 10
+    step = max(_PIECE, (len(text) - cut) // _PIECES)
+    pieces = [text[i : i + _PIECE] for i in range(cut, len(text) - _PIECE, step)]
+    return sum(text.find(piece, 0, cut) >= 0 for piece in pieces) / max(len(pieces), 1)
