@@ -12,6 +12,7 @@ from textrnn import load_sampler
 from textrnn.errors import CorruptModelError, FileFormatError, UnsupportedFormatError
 
 pytestmark = pytest.mark.faults
+CUT = "cut short|not a textrnn model file|cannot be read .*; it is damaged"
 
 
 # Damage
@@ -23,10 +24,10 @@ def test_33_cut_short_at_every_byte(path, rnn):
     for size in range(len(rnn.data) - 1, -1, -1):
         os.truncate(path, size)
         expected = CorruptModelError if size >= 10 else UnsupportedFormatError
-        with pytest.raises(expected, match="Received: "):
+        with pytest.raises(expected, match=f"({CUT}).*Received: "):
             load_sampler(path)
         if size % 100 == 0:
-            with pytest.raises(expected, match="Received: "):
+            with pytest.raises(expected, match=f"({CUT}).*Received: "):
                 load_generator(path)
 
 
@@ -34,7 +35,9 @@ def test_33_cut_short_at_every_byte(path, rnn):
 def test_34_a_flipped_bit(path, rnn, part):
     """None changes a model in silence: a bit of each byte of the header, 500 of the data."""
     bits = [8 * i + i % 8 for i in range(rnn.head_end)]
+    message = f"{CUT}|checksum differs|not valid JSON|not one that textrnn wrote|has format|has no"
     if part == "data":
+        message = "checksum differs"
         rng = np.random.default_rng(0)
         bits = rng.integers(8 * rnn.head_end, 8 * len(rnn.data), 500).tolist()
     path.write_bytes(rnn.data)
@@ -43,7 +46,7 @@ def test_34_a_flipped_bit(path, rnn, part):
             byte = rnn.data[bit // 8]
             file.seek(bit // 8)
             file.write(bytes([byte ^ 1 << bit % 8]))
-            with pytest.raises(FileFormatError, match="Received: "):
+            with pytest.raises(FileFormatError, match=f"({message}).*Received: "):
                 load_sampler(path)
             file.seek(bit // 8)
             file.write(bytes([byte]))

@@ -25,6 +25,7 @@ from textrnn import (
     ModelCheckpoint,
 )
 from textrnn.files import model_file
+from textrnn.training.train_step import TrainStep
 
 pytestmark = pytest.mark.faults
 
@@ -228,8 +229,8 @@ def test_65_lr_find_interrupted(monkeypatch):
             raise Killed("now")
         return real(*args)
 
-    real = type(gen._trainer.train_step).__call__
-    monkeypatch.setattr(type(gen._trainer.train_step), "__call__", step)
+    real = TrainStep.__call__
+    monkeypatch.setattr(TrainStep, "__call__", step)
     with pytest.raises(Killed, match="now"):
         gen.lr_find(TEXT)
     assert all(map(torch.equal, gen.model.parameters(), before))

@@ -183,7 +183,8 @@ def test_41_nesting_that_is_just_possible(path, rnn, load, key, levels):
     forge(path, rnn, model={**rnn.header["model"], key: value})
     if load is load_sampler and key in ("dropout", "more"):
         return  # which it does not look at
-    with pytest.raises(CorruptModelError, match="Received: "):
+    message = "config cannot be used|does not describe a model|cannot be built with the file's conf"
+    with pytest.raises(CorruptModelError, match=f"({message}).*Received: "):
         load(path)
 
 
@@ -228,7 +229,12 @@ def test_46_names_that_look_like_paths(path, rnn, load, name):
         else:
             file.header["vocab"]["level"] = name
         forge(path, file)
-        with pytest.raises(FileFormatError, match="Received: "):
+        message = {
+            "tensor": "tensor 'head.bias' must have the shape",
+            "kind": "holds a custom model class",
+            "symbol": "does not describe a model",
+        }[where]
+        with pytest.raises(FileFormatError, match=f"{message}.*Received: "):
             load(path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -34,6 +34,19 @@ def trained(family="gru", **arguments):
     return copy.deepcopy(_trained(family, **arguments))
 
 
+class Optimisers(list):
+    """The optimisers that ``compile(optimizer=optimisers.make)`` leads to, in their order."""
+
+    def __init__(self, cls=torch.optim.AdamW):
+        super().__init__()
+        self.cls = cls
+
+    def make(self, groups):
+        """Make one of them."""
+        self.append(self.cls(groups))
+        return self[-1]
+
+
 def weights(gen):
     """Return copies of all of a generator's parameters and buffers, by name."""
     return {name: tensor.clone() for name, tensor in gen.model.state_dict().items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.generator.helpers import FIT, NEURAL, make, same, trained, weights
+from tests.generator.helpers import FIT, NEURAL, Optimisers, make, same, trained, weights
 from textrnn import TextGenerator, Vocab, load_sampler
 from textrnn.errors import (
     UnknownTokenError,
@@ -77,13 +77,14 @@ def test_a_loaded_model_learns_new_symbols(tmp_path, family, text):
     assert again.generate("один", 20, seed=1) == loaded.generate("один", 20, seed=1)
 
 
-def test_growth_keeps_the_optimiser(fitted, text):
+def test_growth_keeps_the_optimiser(text):
     """The moments of what is known are those of the first fit: steps are counted on."""
-    steps = [int(s["step"]) for s in fitted._trainer.train_step.optimizer.state.values()]
-    fitted.fit("é" + text, **{**FIT, "epochs": 1})
-    trainer = fitted._trainer
-    assert trainer.model is fitted.model
-    assert min(int(s["step"]) for s in trainer.train_step.optimizer.state.values()) > max(steps)
+    gen, made = make(), Optimisers()
+    gen.compile(optimizer=made.make)
+    gen.fit(text, **FIT)
+    steps = [int(state["step"]) for state in made[-1].state.values()]
+    gen.fit("é" + text, **{**FIT, "epochs": 1})
+    assert min(int(state["step"]) for state in made[-1].state.values()) > max(steps)
 
 
 def test_words_are_added_by_the_rule_of_a_first_fit():
@@ -113,12 +114,17 @@ def test_a_vocabulary_set_by_hand_is_used_and_does_not_grow(text):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"validation_split": 0.9999}, {"batch_size": 0}, {"validation_data": ""}]
+    ("bad", "message"),
+    [
+        ({"validation_split": 0.9999}, "at least 2 tokens"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"validation_data": ""}, "The text is empty"),
+    ],
 )
-def test_a_second_fit_that_is_refused_leaves_everything(fitted, text, bad):
+def test_a_second_fit_that_is_refused_leaves_everything(fitted, text, bad, message):
     """Vocabulary, model, weights and history stay, also where the text has new symbols."""
     before = weights(fitted), fitted.vocab, fitted.model, fitted.history
-    with pytest.raises(ValueError, match="Received"):
+    with pytest.raises(ValueError, match=f"{message}.*Received: "):
         fitted.fit("é" + text, **{**FIT, **bad})
     assert same(weights(fitted), before[0])
     assert (fitted.vocab, fitted.model, fitted.history) == before[1:]
@@ -139,12 +145,14 @@ def test_layer_group_rates_apply_in_fine_tuning(tmp_path, fitted, text):
 # Going on
 
 
-def test_the_rate_can_be_changed_between_two_fits(fitted, text):
-    """Setting ``learning_rate`` keeps the optimiser's moments."""
-    state = fitted._trainer.train_step.optimizer.state
-    fitted.learning_rate = 1e-4
-    history = fitted.fit(text, **FIT)
-    assert fitted._trainer.train_step.optimizer.state is state
+def test_the_rate_can_be_changed_between_two_fits(text):
+    """Setting ``learning_rate`` keeps the optimiser with its moments."""
+    gen, made = make(), Optimisers()
+    gen.compile(optimizer=made.make)
+    gen.fit(text, **FIT)
+    gen.learning_rate = 1e-4
+    history = gen.fit(text, **FIT)
+    assert len(made) == 1
     assert max(history.history["learning_rate"]) <= 1e-4
 
 

@@ -106,7 +106,8 @@ def test_a_file_cut_short_is_refused(tmp_path, fitted, kept):
     fitted.save(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
-    with pytest.raises(FileFormatError, match="Received: "):
+    message = "cut short|not a textrnn model file|cannot be read .*; it is damaged"
+    with pytest.raises(FileFormatError, match=f"({message}).*Received: "):
         TextGenerator.load(path)
 
 
@@ -140,7 +141,12 @@ def test_a_header_that_describes_no_model(tmp_path, fitted, key, value):
     fitted.save(tmp_path / "model")
     header, tensors = model_file.load(tmp_path / "model")
     model_file.save(tmp_path / "model", {**header, key: value}, tensors)
-    with pytest.raises(FileFormatError, match="Received: "):
+    message = (
+        "holds a custom model class"
+        if (key, value) == ("kind", "x")
+        else "does not describe a model"
+    )
+    with pytest.raises(FileFormatError, match=f"{message}.*Received: "):
         TextGenerator.load(tmp_path / "model")
 
 

@@ -38,8 +38,15 @@ def test_a_vocabulary_is_used_or_grows():
         read_corpus("abcd" * 9, "char", vocab)
 
 
-@pytest.mark.parametrize("bad", [{"text": ""}, {"text": "a"}, {"validation_data": ""}])
-def test_texts_that_are_too_short(bad):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"text": ""}, "The text is empty"),
+        ({"text": "a"}, "at least 2 tokens"),
+        ({"validation_data": ""}, "The text is empty"),
+    ],
+)
+def test_texts_that_are_too_short(bad, message):
     """They are refused here already."""
-    with pytest.raises(DataError, match="Received"):
+    with pytest.raises(DataError, match=f"{message}.*Received: "):
         read_corpus(**{"text": "abcdef", "level": "char", **bad})
