@@ -18,22 +18,24 @@ _WARM_UP = 256  # tokens a part is read before its scores count
 _MAX_LOGITS = 1 << 24  # numbers in one chunk of logits
 
 
-def metrics(loss: float, chars_per_token: float = 1.0) -> dict[str, float]:
+def metrics(loss: float, chars_per_token: float = 1.0, spelling: float = 0.0) -> dict[str, float]:
     """Return a loss in the three units of the field.
 
     Args:
         loss: mean surprisal in nats per token.
         chars_per_token: mean length of a token, in characters; 1 at level "char".
+        spelling: the bits per character that it takes to spell the unknown tokens.
 
     Returns:
-        ``loss``, ``bits_per_char`` = loss / ln 2 / chars_per_token, ``perplexity`` = exp(loss).
+        ``loss``, ``perplexity`` = exp(loss), and ``bits_per_char`` = loss / ln 2 /
+        chars_per_token + spelling.
 
     >>> metrics(math.log(2))
     {'loss': 0.6931471805599453, 'bits_per_char': 1.0, 'perplexity': 2.0}
     """
     return {
         "loss": loss,
-        "bits_per_char": loss / math.log(2) / chars_per_token,
+        "bits_per_char": loss / math.log(2) / chars_per_token + spelling,
         "perplexity": math.inf if loss >= 700 else math.exp(loss),
     }
 
@@ -43,6 +45,7 @@ def evaluate(
     ids: ArrayLike,
     *,
     chars_per_token: float = 1.0,
+    spelling: float = 0.0,
     seq_len: int | None = None,
 ) -> dict[str, float]:
     """Return how well a model predicts a whole text.
@@ -57,6 +60,7 @@ def evaluate(
         ids: (N,) integers in [0, V), N at least 2: an array, a memory map (which is read in
             pieces), a tensor or a list.
         chars_per_token: mean length of a token in characters, for ``bits_per_char``.
+        spelling: the bits per character that it takes to spell the unknown tokens, likewise.
         seq_len: tokens read at a time; it affects memory and speed, never the result.
 
     Returns:
@@ -76,7 +80,7 @@ def evaluate(
         total += float(torch.where(chunk.counts, chunk.losses, 0.0).sum())
         right += int((chunk.counts & chunk.hits).sum())
     targets = len(text) - 1
-    return {**metrics(total / targets, chars_per_token), "accuracy": right / targets}
+    return {**metrics(total / targets, chars_per_token, spelling), "accuracy": right / targets}
 
 
 def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:

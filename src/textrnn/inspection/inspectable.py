@@ -15,7 +15,7 @@ from textrnn.history import History
 from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel, device_of
-from textrnn.text.corpus import encode_source
+from textrnn.text.corpus import encode_source, spelling_bits
 from textrnn.text.sources import Text, read_source
 from textrnn.text.tokenizer import Tokenizer
 
@@ -62,7 +62,8 @@ class Inspectable(ABC):
                 "unk", as in ``Vocab.encode``.
 
         Returns:
-            ``loss`` (nats per token), ``bits_per_char``, ``perplexity``, ``accuracy``.
+            ``loss`` (nats per token), ``bits_per_char`` (unknown tokens spelled letter by letter),
+            ``perplexity``, ``accuracy``.
 
         Raises:
             NotFittedError: there was no ``fit`` yet.
@@ -71,7 +72,8 @@ class Inspectable(ABC):
         source = read_source(text)
         with self._reading() as (vocab, model):
             ids, ratio = encode_source(source, vocab, unknown)
-            return loss.evaluate(model, ids, chars_per_token=ratio)
+            spelling = spelling_bits(vocab, source, ids, ratio)
+            return loss.evaluate(model, ids, chars_per_token=ratio, spelling=spelling)
 
     @named_arguments
     def surprisals(self, text: Text, *, unknown: str | None = None) -> list[tuple[str, float]]:

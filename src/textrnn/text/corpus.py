@@ -1,7 +1,8 @@
 """A corpus: a text as ids, split into a part to train on and a part to validate on."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,7 @@ class Corpus:
             boundary, and ``ids[0]`` is one. None for one text.
         seed: of the order in which an epoch reads the documents.
         documents: what a person should know of the documents, in words.
+        spelling: the bits per character that it takes to spell the unknown tokens of both.
 
     Raises:
         TypeError: ids are no flat array of whole numbers.
@@ -48,6 +50,7 @@ class Corpus:
     starts: NDArray[np.int64] | None = None
     seed: int = 0
     documents: str = ""
+    spelling: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", check_ids("ids", self.ids))
@@ -148,8 +151,11 @@ def read_corpus(
         tokenizer = _vocabulary([*documents, *held], level, vocab, new)
         if tokenizer.eot_id is not None:
             part = 0.0 if held else validation_split
-            return _read_documents(documents, tokenizer, part, held, seed or 0)
-    return _read_one(_joined(source), level, vocab, new, validation_split, _joined(valid or ""))
+            corpus = _read_documents(documents, tokenizer, part, held, seed or 0)
+            return _with_spelling(corpus, [*documents, *held])
+    text, valid_text = _joined(source), _joined(valid or "")
+    corpus = _read_one(text, level, vocab, new, validation_split, valid_text)
+    return _with_spelling(corpus, [text, valid_text])
 
 
 def encode_source(
@@ -282,3 +288,54 @@ def _joined(source: str | list[str]) -> str:
 
 def _random(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def spelling_bits(
+    vocab: Tokenizer, source: str | list[str], ids: NDArray[Any], chars_per_token: float
+) -> float:
+    """Return the bits per character that it takes to spell the unknown tokens of a text.
+
+    An unknown token says only that there is one. A code that holds the text must spell it, too:
+    each character that no known token writes counts as a choice among all characters that occur
+    in the text.
+
+    Args:
+        vocab: it made the ids.
+        source: the text, or documents.
+        ids: (N,) the ids.
+        chars_per_token: the mean length of a token in characters.
+
+    >>> vocab = Vocab(["the", "cat"], "word", unk=True)
+    >>> round(spelling_bits(vocab, "the dog", vocab.encode("the dog"), 3.5), 3)  # " dog" is spelled
+    1.604
+    """
+    share = _unknown_share(vocab, ids)
+    return share and _bits_of_unknown(vocab, _listed(source), ids) * share / chars_per_token
+
+
+def _with_spelling(corpus: Corpus, texts: list[str]) -> Corpus:
+    """Return a corpus of these texts that knows what its unknown tokens take to spell."""
+    parts = [ids for ids in (corpus.ids, corpus.valid_ids) if ids is not None]
+    vocab = corpus.vocab
+    if vocab is None or not any(_unknown_share(vocab, ids) for ids in parts):
+        return corpus
+    each = _bits_of_unknown(vocab, texts, np.concatenate(parts))
+    spelling = [
+        each * _unknown_share(vocab, ids) / ratio
+        for ids, ratio in zip(parts, corpus.chars_per_token, strict=False)
+    ]
+    return replace(corpus, spelling=(spelling[0], spelling[-1]))
+
+
+def _bits_of_unknown(vocab: Tokenizer, texts: Sequence[str], ids: NDArray[Any]) -> float:
+    """Return what it takes to spell an unknown token, in bits, on average over those of texts."""
+    unknown = ids == vocab.unk_id
+    letters = sum(map(len, texts)) - len(vocab.decode(ids[~unknown]))
+    different = len(set().union(*texts))
+    return max(0, letters) * math.log2(max(2, different)) / int(np.count_nonzero(unknown))
+
+
+def _unknown_share(vocab: Tokenizer, ids: NDArray[Any]) -> float:
+    if vocab.unk_id is None or not len(ids):
+        return 0.0
+    return int(np.count_nonzero(ids == vocab.unk_id)) / len(ids)

@@ -244,7 +244,8 @@ class Trainer:
         self._resume = None
         self._batches(state, epoch, first)
         loss = float(distributed.all_reduce_mean(state.losses.mean_loss()))
-        logs = metrics(loss, self._corpus.chars_per_token[0])
+        corpus = self._corpus
+        logs = metrics(loss, corpus.chars_per_token[0], corpus.spelling[0])
         logs |= self._validate()
         logs |= {
             "gradient_norm": state.losses.mean_gradient_norm(),
@@ -313,7 +314,8 @@ class Trainer:
         valid_ids, began = self._corpus.valid_ids, time.perf_counter()
         if valid_ids is None:
             return {}
-        result = evaluate(self.model, valid_ids, chars_per_token=self._corpus.chars_per_token[1])
+        length, bits = self._corpus.chars_per_token[1], self._corpus.spelling[1]
+        result = evaluate(self.model, valid_ids, chars_per_token=length, spelling=bits)
         if self.state is not None:
             self.state.progress.add_validation_time(time.perf_counter() - began)
         return {f"val_{name}": value for name, value in result.items()}
