@@ -16,7 +16,7 @@ TEXT = "the café, the cat; the hat and\n" * 20
 
 def counting(tokenizer, order):
     """Return a model that has counted ``TEXT``, and its sampler."""
-    model = NGramModel(len(tokenizer), order=order)
+    model = NGramModel(len(tokenizer), order=order, smoothing="witten_bell")
     model.count(tokenizer.encode(TEXT))
     return model, Sampler(tokenizer, model.stepper)
 

@@ -159,7 +159,7 @@ def test_a_config_without_a_key_is_refused(parts, tmp_path, key):
 @pytest.mark.parametrize("load", [TextGenerator.load, load_sampler])
 @pytest.mark.parametrize(
     ("kind", "name", "dtype"),
-    [("rnn", "head.weight", np.int32), ("ngram", "levels.0.tokens", np.float32)],
+    [("rnn", "head.weight", np.int32), ("ngram", "tokens", np.float32)],
 )
 def test_tensors_of_another_type_are_refused(kind, name, dtype, load, vocab, ids, tmp_path):
     """Weights are not integers, and tables are not floats."""

@@ -1,11 +1,15 @@
 """The NumPy steppers say what the torch modules say, one token at a time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from textrnn.errors import CorruptModelError
-from textrnn.generation.steppers import STEPPERS
+from textrnn.files.model_file import Reader
+from textrnn.generation.steppers import STEPPERS, old_ngram
+from textrnn.generation.steppers.trie import Level, Trie
 from textrnn.models import NGramModel
 from textrnn.models.arrays import state_arrays
 from textrnn.models.registry import MODELS, build
@@ -239,7 +243,8 @@ def test_a_tensor_of_another_shape_is_refused(kind, name, tokens):
     """The message names the tensor, the shape it should have and the shape it has."""
     config, tensors = small(kind, tokens)
     shape = tensors[name].shape
-    expected = "one-dimensional" if kind == "ngram" else str(shape)
+    fixed = kind != "ngram" or name in ("sizes", "min_counts")
+    expected = str(shape) if fixed else "one-dimensional"
     tensors[name] = tensors[name][None]
     with pytest.raises(CorruptModelError, match=f"'{name}' must have") as info:
         STEPPERS[kind](config, tensors)
@@ -258,6 +263,54 @@ def test_a_config_of_another_size_is_refused(kind, key, tokens):
 @pytest.mark.parametrize(
     ("table", "change"),
     [
+        ("tokens", lambda a: np.where(a == 3, V, a).astype(np.uint8)),
+        ("tokens", lambda a: a[:-1]),
+        ("tokens", lambda a: np.concatenate([a[:1], a[2:3], a[1:2], a[3:]])),
+        ("tokens", lambda a: np.concatenate([a[:1], a[:1], a[:1], a[3:]])),
+        ("tokens", lambda a: a[:0]),
+        ("counts", lambda a: np.where(a == 1, 0, a).astype(np.uint8)),
+        ("counts", lambda a: a[:-1]),
+        ("counts", lambda a: np.where(a == 1, 255, a).astype(np.uint8)),
+        ("large_counts", lambda a: -a),
+        ("large_counts", lambda a: np.concatenate([a, a])),
+        ("branches", lambda a: a[:-1]),
+        ("branches", lambda a: a[::-1].copy()),
+        ("branches", lambda a: np.concatenate([a[:-1], a[-1:] + 1])),
+        ("branches", lambda a: np.concatenate([a[:-1], [V + 1]]).astype(np.uint8)),
+        ("large_branches", lambda a: np.array([300])),
+        ("sizes", lambda a: a[::-1].copy()),
+        ("sizes", lambda a: -a),
+        ("sizes", lambda a: a + 2**62),
+        ("min_counts", lambda a: a - 1),
+        ("min_counts", lambda a: a + 2),
+    ],
+)
+def test_damaged_tables_are_refused(table, change, tokens):
+    """Tables that are not sorted, not complete or point outside are not read."""
+    config, tensors = small("ngram", tokens)
+    tensors[table] = change(tensors[table])
+    with pytest.raises(CorruptModelError, match="tables of n-grams contradict each other"):
+        STEPPERS["ngram"](config, tensors)
+
+
+def test_an_ngram_without_its_suffix_is_refused(tokens):
+    """Every context has a shorter one to fall back to."""
+    config, _ = small("ngram", tokens)
+    none = np.zeros(0, dtype=np.int64)
+    levels = [Level(none, none, none) for _ in range(3)]
+    levels[0] = Level(np.zeros(1, np.int64), np.array([1]), np.array([2]))
+    levels[1] = Level(np.zeros(1, np.int64), np.array([2]), np.array([2]))
+    tensors = Trie.from_levels(levels, V, np.ones(3, dtype=np.uint8)).to_tensors()
+    with pytest.raises(CorruptModelError, match="tables of n-grams contradict each other"):
+        STEPPERS["ngram"](config, tensors)
+
+
+OLD = Path(__file__).parents[1] / "data" / "0.1.0-ngram.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
         ("starts", lambda a: a[:-1]),
         ("starts", lambda a: a + 1),
         ("starts", lambda a: np.concatenate([a[:1] + 1, a[1:]])),
@@ -269,20 +322,25 @@ def test_a_config_of_another_size_is_refused(kind, key, tokens):
         ("contexts", lambda a: a[::-1]),
         ("contexts", lambda a: np.concatenate([a[:1], a[:1], a[2:]])),
         ("contexts", lambda a: a[:-1]),
-        ("tokens", lambda a: np.where(a == 3, V, a)),
+        ("contexts", lambda a: a + 2**40),
+        ("tokens", lambda a: np.where(a == 3, 15, a)),
         ("tokens", lambda a: np.where(a == 3, -1, a)),
         ("tokens", lambda a: a[:-1]),
+        ("tokens", lambda a: a[::-1]),
         ("counts", lambda a: np.where(a == a.max(), 0, a)),
         ("counts", lambda a: -a),
         ("counts", lambda a: a[:-1]),
     ],
 )
-def test_damaged_tables_are_refused(table, change, tokens):
-    """Tables that are not sorted, not complete or point outside are not read."""
-    config, tensors = small("ngram", tokens)
+def test_damaged_tables_of_old_files_are_refused(table, change):
+    """Those that textrnn 0.1.0 wrote are checked as well before they are read."""
+    with OLD.open("rb") as file:
+        reader = Reader(file, OLD)
+        config, tensors = reader.header["model"], reader.tensors()
+    old_ngram.upgrade(config, tensors)
     tensors[f"levels.1.{table}"] = change(tensors[f"levels.1.{table}"])
-    with pytest.raises(CorruptModelError, match="tables of level 1 contradict each other"):
-        STEPPERS["ngram"](config, tensors)
+    with pytest.raises(CorruptModelError, match=r"contradict each other"):
+        STEPPERS["ngram"](config, old_ngram.upgrade(config, tensors))
 
 
 # Counting
@@ -297,12 +355,11 @@ def test_nothing_counted_is_uniform():
     np.testing.assert_array_equal(found, np.full((2, 2, V), -np.log(V), dtype=np.float32))
 
 
-@pytest.mark.parametrize("smoothing", ["witten_bell", None])
-def test_probabilities_sum_to_one(smoothing, tokens):
-    """After known and unknown contexts, at the start of a text too, the tokens share 1."""
-    model = NGramModel(V + 1, order=4, smoothing=smoothing)
-    model.count(tokens[:, 0])
-    contexts = np.concatenate([tokens[:, :3], [[-1, -1, -1], [-1, -1, 2], [V, V, V], [0, V, 1]]])
-    p = np.exp(model.stepper.log_probabilities(contexts).astype(np.float64))
-    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
-    assert (p[:, V].max() == 0) == (smoothing is None)
+@pytest.mark.parametrize("node", [-1, 10**6])
+def test_a_state_that_is_no_context_is_refused(tokens, node):
+    """A state of another model may name a context that this one has not."""
+    config, tensors = small("ngram", tokens)
+    stepper = STEPPERS["ngram"](config, tensors)
+    stepper.check_state((np.array([0]),))
+    with pytest.raises(ValueError, match=rf"another model.* below \d+. Received: {node}"):
+        stepper.check_state((np.array([node]),))

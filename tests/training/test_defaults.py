@@ -149,6 +149,6 @@ def test_headline_of_a_counting_model():
     corpus = Corpus(np.zeros(100, dtype=np.uint8))
     line = defaults.headline(MODELS["ngram"](5, order=2), corpus, Plan(epochs=1))
     assert line == (
-        "NGramModel(vocab_size=5, order=2, smoothing=witten_bell): 100 tokens to train on, "
+        "NGramModel(vocab_size=5, order=2, smoothing=kneser_ney): 100 tokens to train on, "
         "0 to validate on"
     )

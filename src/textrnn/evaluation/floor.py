@@ -4,14 +4,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from textrnn.evaluation.loss import evaluate
+from textrnn.checks import check_ids
+from textrnn.errors import DataError
 from textrnn.models.ngram import NGramModel
 
 
 def ngram_baseline(
-    train_ids: NDArray[Any], valid_ids: NDArray[Any], vocab_size: int, max_order: int = 6
+    train_ids: NDArray[Any], valid_ids: NDArray[Any], vocab_size: int, max_order: int = 10
 ) -> tuple[int, float]:
     """Return the floor that a neural model should beat: the best of the counting models.
+
+    They are smoothed as Kneser and Ney do it.
 
     Args:
         train_ids: (N,) integers, the text to count.
@@ -28,10 +31,13 @@ def ngram_baseline(
     >>> import numpy as np
     >>> order, loss = ngram_baseline(np.arange(300) % 3, np.arange(100) % 3, vocab_size=3)
     >>> order, loss < 0.01
-    (5, True)
+    (2, True)
     """
+    train_ids, valid_ids = check_ids(train_ids), check_ids(valid_ids)
+    if len(valid_ids) < 2:
+        raise DataError(f"There must be at least two tokens to score. Received: {len(valid_ids)}")
     model = NGramModel(vocab_size, order=max_order)
     model.count(train_ids)
-    losses = {n: evaluate(model.truncated(n), valid_ids)["loss"] for n in range(1, max_order + 1)}
+    losses = {n: model.truncated(n).stepper.loss(valid_ids) for n in range(1, max_order + 1)}
     best = min(losses, key=losses.__getitem__)
     return best, losses[best]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from textrnn.errors import CorruptModelError, UnsupportedFormatError, VocabError
 from textrnn.files import model_file
 from textrnn.generation.sampler import Sampler
-from textrnn.generation.steppers import STEPPERS
+from textrnn.generation.steppers import STEPPERS, old_ngram
 from textrnn.generation.steppers.base import check_layout
 from textrnn.history import History
 from textrnn.text.tokenizer import Tokenizer
@@ -82,12 +82,16 @@ def read_model(
         except _WRONG as error:
             message = f"The file's header does not describe a model ({error!r:.200})"
             raise CorruptModelError(f"{message}. Received: {str(path)!r}") from None
+        old = kind == "ngram" and old_ngram.is_old(reader.layout)
         if kind in STEPPERS:
+            layout = old_ngram.layout if old else STEPPERS[kind].layout
             try:
-                check_layout(STEPPERS[kind].layout(config), reader.layout)
+                check_layout(layout(config), reader.layout)
             except _WRONG as error:
                 raise _unusable(error, path) from None
         tensors = reader.tensors()
+    if old:
+        tensors = old_ngram.upgrade(config, tensors)
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise CorruptModelError(
