@@ -64,3 +64,19 @@ def test_what_goes_to_a_file_is_utf8(tmp_path):
     arguments = ["generate", str(tmp_path / "m"), "-", "-n", "4", "--temperature", "0"]
     done = run(*arguments, env=env, input="привет".encode())
     assert done.stdout.decode() == "привет мир\n"
+
+
+def test_a_saved_model_is_trained_further(tmp_path, capsys):
+    """With the tokens of the new text, into another file; nothing of the model can be changed."""
+    text, more = tmp_path / "t.txt", tmp_path / "u.txt"
+    text.write_text("hello world\n" * 60)
+    more.write_text("a quick text\n" * 60)
+    old, new = str(tmp_path / "m"), str(tmp_path / "n")
+    assert main(["train", str(text), "-o", old, "--epochs", "1", "--hidden-size", "8"]) == 0
+    assert main(["train", str(more), "--from", old, "-o", new, "--epochs", "1"]) == 0
+    before, after = load_sampler(old), load_sampler(new)
+    assert list(after.vocab)[: len(before.vocab)] == list(before.vocab)
+    assert "q" in after.vocab
+    assert after.header["model"]["hidden_size"] == 8
+    assert main(["train", str(more), "--from", old, "-o", new, "--hidden-size", "9"]) == 1
+    assert "--from takes the model as it is; leave out --hidden-size" in capsys.readouterr().err

@@ -181,7 +181,6 @@ def _print_sample(text: str) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import BackupAndRestore, Callback, SampleText
-    from textrnn.generator import TextGenerator
 
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
     inputs = [] if args.file == "-" else [args.file]
@@ -191,11 +190,7 @@ def _train(args: argparse.Namespace) -> int:
         callbacks.append(backup)
         inputs += [backup.path, backup.previous]
     _check_outputs(args.output, *inputs)
-    names = ("hidden_size", "num_layers", "dropout", "order", "window")
-    model_args = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    gen = TextGenerator(
-        args.model, level=args.level, device=args.device, seed=args.seed, **model_args
-    )
+    gen = _generator(args)
     if args.learning_rate is not None:
         gen.compile(learning_rate=args.learning_rate)
     status = _fit(
@@ -215,6 +210,20 @@ def _train(args: argparse.Namespace) -> int:
         except OSError as error:
             _tell(f"The backup is no longer needed but cannot be deleted: {_one_line(error)}")
     return status
+
+
+def _generator(args: argparse.Namespace) -> "TextGenerator":
+    """Return the generator to train: a new one, or that of ``--from``, which is as it is."""
+    from textrnn.generator import TextGenerator
+
+    names = ("model", "level", "seed", "hidden_size", "num_layers", "dropout", "order", "window")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.base is None:
+        return TextGenerator(given.pop("model", "lstm"), device=args.device, **given)
+    if given:
+        flag = next(iter(given)).replace("_", "-")
+        raise ValueError(f"--from takes the model as it is; leave out --{flag}.")
+    return TextGenerator.load(args.base, device=args.device)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -41,8 +41,11 @@ def make_parser() -> argparse.ArgumentParser:
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
     train.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
-    train.add_argument("--model", default="lstm", help=", ".join(STEPPERS))
-    train.add_argument("--level", default="char", help="what a token is (default: %(default)s)")
+    train.add_argument(
+        "--from", dest="base", metavar="MODEL", help="train a saved model further, as it is"
+    )
+    train.add_argument("--model", help=", ".join(STEPPERS))
+    train.add_argument("--level", help="what a token is (default: char)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
     train.add_argument("--num-layers", type=int, help="recurrent layers")
     train.add_argument("--dropout", type=float, help="probability that a feature is dropped")
