@@ -69,8 +69,8 @@ def test_what_goes_to_a_file_is_utf8(tmp_path):
 def test_a_saved_model_is_trained_further(tmp_path, capsys):
     """With the tokens of the new text, into another file; nothing of the model can be changed."""
     text, more = tmp_path / "t.txt", tmp_path / "u.txt"
-    text.write_text("hello world\n" * 60)
-    more.write_text("a quick text\n" * 60)
+    text.write_text("hello world\n" * 120)
+    more.write_text("a quick text\n" * 120)
     old, new = str(tmp_path / "m"), str(tmp_path / "n")
     assert main(["train", str(text), "-o", old, "--epochs", "1", "--hidden-size", "8"]) == 0
     assert main(["train", str(more), "--from", old, "-o", new, "--epochs", "1"]) == 0
