@@ -74,6 +74,16 @@ def test_a_state_can_be_used_twice(model, x):
     assert torch.equal(model(x[:, 30:], state)[0], first)
 
 
+def test_some_texts_begin_anew(model, x):
+    """They are read as if nothing stood before them, and the others as if nothing had happened."""
+    state = model(x)[1]
+    begun = model.restart(state, torch.tensor([False, True]))
+    logits = model(x, begun)[0]
+    assert_close(logits[0], model(x, state)[0][0], rtol=1e-5, atol=1e-5)
+    assert_close(logits[1], model(x)[0][1], rtol=1e-5, atol=1e-5)
+    assert model.restart(None, torch.tensor([True])) is None
+
+
 def test_config_rebuilds_the_class(model):
     """``type(m)(**m.config)`` has the same config and the same tensors but for their values."""
     config = json.loads(json.dumps(model.config))

@@ -46,6 +46,7 @@ class LanguageModel(nn.Module, ABC):
         config: the arguments as a dict of plain Python values; ``type(model)(**model.config)``
             builds the same model with new weights.
         vocab_size: V, the number of tokens in the vocabulary.
+        blank: the value that stands throughout a state (..., B, n) before a text, if it is one.
 
     >>> class Bigram(LanguageModel):
     ...     def __init__(self, vocab_size):
@@ -59,6 +60,8 @@ class LanguageModel(nn.Module, ABC):
     >>> tuple(logits.shape)
     (2, 3, 5)
     """
+
+    blank: float | None = None
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
@@ -84,6 +87,20 @@ class LanguageModel(nn.Module, ABC):
         Args:
             ids: (N,) integers in [0, V), the training text.
         """
+
+    def restart(self, state: State, rows: torch.Tensor) -> State:
+        """Return a state in which some of the texts begin anew.
+
+        ``fit`` calls it where a batch begins with a new document in some rows, so that the model
+        meets the beginning of a document as generation does: without anything before it. Here the
+        rows get the value ``blank``; without one the state stays as it is, and beginnings are
+        learned less well.
+
+        Args:
+            state: of B texts, as ``forward`` returned it.
+            rows: (B,) bool, which of them begin anew.
+        """
+        return state if self.blank is None else fill_rows(state, rows, self.blank)
 
     def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "LanguageModel":
         """Return a model for a larger vocabulary that keeps everything this one has learned.
@@ -224,3 +241,16 @@ def detach(state: State) -> State:
     if isinstance(state, torch.Tensor):
         return state.detach()
     return tuple(detach(part) for part in state)
+
+
+def fill_rows(state: State, rows: torch.Tensor, value: float) -> State:
+    """Return a state of tensors (..., B, n) in which the rows (B,) have a value throughout.
+
+    >>> fill_rows((torch.ones(2, 1), None), torch.tensor([True, False]), 0)[0].tolist()
+    [[0.0], [1.0]]
+    """
+    if state is None:
+        return None
+    if isinstance(state, torch.Tensor):
+        return state.masked_fill(rows[:, None], value)
+    return tuple(fill_rows(part, rows, value) for part in state)

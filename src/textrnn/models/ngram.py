@@ -46,6 +46,8 @@ class NGramModel(LanguageModel):
     [0.0, 0.667, 0.333]
     """
 
+    blank = -1
+
     def __init__(
         self, vocab_size: int, *, order: int = 7, smoothing: str | None = "kneser_ney"
     ) -> None:

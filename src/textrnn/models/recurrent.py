@@ -136,6 +136,7 @@ class RNNModel(_Recurrent):
     ((2, 7, 65), (1, 2, 128))
     """
 
+    blank = 0
     cell = nn.RNN
 
     def __init__(
@@ -208,6 +209,7 @@ class GRUModel(_Gated):
     ['embedding', 'layer0', 'layer1', 'head']
     """
 
+    blank = 0
     cell = nn.GRU
 
 
@@ -242,6 +244,7 @@ class LSTMModel(_Gated):
     9585
     """
 
+    blank = 0
     cell = nn.LSTM
 
 

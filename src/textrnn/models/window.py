@@ -18,6 +18,7 @@ from textrnn.models.layers import Dropout, embedding_width, new_embedding
 class _Window(LanguageModel):
     """What the window models share: the state, and the embedding of all tokens in the window."""
 
+    blank = -1
     embedding: nn.Embedding
     dropout: Dropout
     head: nn.Linear

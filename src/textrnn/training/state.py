@@ -32,6 +32,7 @@ class TrainState:
         losses: the running loss of the epoch.
         history: the measurements of finished epochs.
         callbacks: the callbacks, which have states of their own.
+        eot_id: the id between two documents, where a state begins anew; None for one text.
         hidden: the model's state for each row of the batch, after the last batch.
         epoch_began: when the epoch began, by ``time.perf_counter``, without interruptions.
         quarter: the quarter of training, from 0. The hidden state starts afresh in each quarter
@@ -47,6 +48,7 @@ class TrainState:
     losses: RunningLoss
     history: History
     callbacks: CallbackList
+    eot_id: int | None = None
     hidden: State = None
     epoch_began: float = 0.0
     quarter: int = 0
@@ -143,7 +145,8 @@ def new_state(
     progress = Progress(plan.minutes and 60 * plan.minutes, valid_tokens, plan.began)
     progress.start(len(batcher) * ((plan.epochs or 0) - plan.initial_epoch))
     losses, callbacks = RunningLoss(train_step.device), CallbackList((), None, None)
-    return TrainState(train_step, batcher, progress, losses, history, callbacks)
+    eot_id = None if corpus.vocab is None else corpus.vocab.eot_id
+    return TrainState(train_step, batcher, progress, losses, history, callbacks, eot_id)
 
 
 def _to_device(hidden: State, device: torch.device) -> State:

@@ -272,6 +272,8 @@ class Trainer:
                 hook(k, {})
             if (quarter := int(4 * progress.fraction)) != state.quarter or not self.plan.stateful:
                 state.quarter, state.hidden = quarter, None
+            elif state.eot_id is not None:
+                state.hidden = self.model.restart(state.hidden, x[:, 0] == state.eot_id)
             factor = schedule(progress.fraction)
             loss, state.hidden = step(x, y, state.hidden, factor)
             losses.add(loss, step.gradient_norm, x.numel())
