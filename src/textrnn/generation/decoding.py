@@ -80,8 +80,8 @@ class _Sequence:
         self.history = TokenHistory(params, begun.ids) if params.looks_back else None
         self.finish_reason: str | None = None
         self._eot_id = tokenizer.eot_id
-        self._decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
-        self._stops = stops
+        decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
+        self._push, self._flush, self._stops = decoder.push, decoder.flush, stops
         self._held = ""  # a possible beginning of a stop string
 
     def push(self, token: int) -> str:
@@ -91,14 +91,14 @@ class _Sequence:
             return ""
         if self.history is not None:
             self.history.add(token)
-        text = self._decoder.push(token)
+        text = self._push(token)
         return self._release(text) if self._stops else text
 
     def flush(self) -> str:
         """Return the text that was held back, once no token follows."""
         if self.finish_reason == "stop":
             return ""
-        text = self._decoder.flush()
+        text = self._flush()
         if not self._stops:
             return text
         text = self._release(text)
@@ -178,17 +178,24 @@ class DecodingLoop:
         ]
         logits, state = _join([begun for begun, _ in batch])
         session = self._start(len(batch), state)
-        alive = sequences
+        alive, histories = sequences, _histories(sequences)
         for left in range(self._max_new_tokens, 0, -1):
-            tokens = self._choose(logits, alive)
+            draws = [sequence.draw() for sequence in alive]
+            tokens = self._params.choose_each(logits, draws, histories)
+            finished = False
             for sequence, token in zip(alive, tokens.tolist(), strict=True):
                 if piece := sequence.push(token):
                     yield sequence.index, piece
-            rows = [row for row, sequence in enumerate(alive) if not sequence.finish_reason]
-            if left == 1 or not rows:
+                if sequence.finish_reason:
+                    finished = True
+            if left == 1:
                 break
-            if len(rows) < len(alive):
+            if finished:
+                rows = [row for row, sequence in enumerate(alive) if not sequence.finish_reason]
+                if not rows:
+                    break
                 alive, tokens = [alive[row] for row in rows], tokens[rows]
+                histories = _histories(alive)
                 session = self._start(len(rows), session.state(rows))
             logits = session.step(tokens)
         for sequence in sequences:
@@ -198,13 +205,12 @@ class DecodingLoop:
     def _start(self, texts: int, state: Any) -> Session:
         return self._stepper.start(texts, state, batched=self._batched)
 
-    def _choose(self, logits: NDArray[np.float32], sequences: list[_Sequence]) -> NDArray[np.int64]:
-        draws = [sequence.draw() for sequence in sequences]
-        histories = [sequence.history for sequence in sequences if sequence.history]
-        return self._params.choose_each(logits, draws, histories)
-
     def _rng(self, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(number,)))
+
+
+def _histories(sequences: list[_Sequence]) -> list[TokenHistory]:
+    return [sequence.history for sequence in sequences if sequence.history]
 
 
 def prefill(

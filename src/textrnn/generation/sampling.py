@@ -165,7 +165,7 @@ class SamplingParams:
         never = self._suppressed_ids
         never = never if len(never) < scores.shape[-1] else never[:0]
         if len(never):
-            scores[..., never] = -np.inf
+            scores.T[never] = -np.inf  # faster than [..., never]
         highest: Any
         if scores.ndim == 1:
             highest = scores[scores.argmax()]
