@@ -129,6 +129,9 @@ def check_vocab_ids(ids: NDArray[Any], vocab_size: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(ids, dtype=np.int64)
 
 
+_PLAIN = {int, float, str, bool, type(None)}
+
+
 def plain(value: Any) -> Any:
     """Return a value in a form that JSON can hold, whichever library its numbers came from.
 
@@ -142,7 +145,7 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy's and torch's
         return value.tolist()
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {n: item if type(item) in _PLAIN else plain(item) for n, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, tuple):
@@ -171,12 +174,13 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
         name for name in inspect.signature(function).parameters if name not in ("self", "cls")
     ]
 
-    name = function.__name__
+    known, name = set(allowed), function.__name__
     owner = function.__qualname__.split(".")[-2] if name == "__init__" else name
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        check_keywords(f"{owner}()", kwargs, allowed)
+        if not kwargs.keys() <= known:
+            check_keywords(f"{owner}()", kwargs, allowed)
         return function(*args, **kwargs)
 
     return checked
