@@ -46,7 +46,8 @@ class LanguageModel(nn.Module, ABC):
         config: the arguments as a dict of plain Python values; ``type(model)(**model.config)``
             builds the same model with new weights.
         vocab_size: V, the number of tokens in the vocabulary.
-        blank: the value that stands throughout a state (..., B, n) before a text, if it is one.
+        blank: the one number in the state (B,) or (..., B, n) of a text with nothing before it;
+            None if there is no such number.
 
     >>> class Bigram(LanguageModel):
     ...     def __init__(self, vocab_size):
@@ -244,7 +245,7 @@ def detach(state: State) -> State:
 
 
 def fill_rows(state: State, rows: torch.Tensor, value: float) -> State:
-    """Return a state of tensors (..., B, n) in which the rows (B,) have a value throughout.
+    """Return a state of tensors (B,) or (..., B, n) in which the rows (B,) have one value.
 
     >>> fill_rows((torch.ones(2, 1), None), torch.tensor([True, False]), 0)[0].tolist()
     [[0.0], [1.0]]
@@ -252,5 +253,5 @@ def fill_rows(state: State, rows: torch.Tensor, value: float) -> State:
     if state is None:
         return None
     if isinstance(state, torch.Tensor):
-        return state.masked_fill(rows[:, None], value)
+        return state.masked_fill(rows if state.ndim == 1 else rows[:, None], value)
     return tuple(fill_rows(part, rows, value) for part in state)

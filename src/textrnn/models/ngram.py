@@ -46,7 +46,7 @@ class NGramModel(LanguageModel):
     [0.0, 0.667, 0.333]
     """
 
-    blank = -1
+    blank = 0
 
     def __init__(
         self, vocab_size: int, *, order: int = 7, smoothing: str | None = "kneser_ney"
