@@ -4,6 +4,7 @@
 sha256 and caches it.
 """
 
+from functools import partial
 from pathlib import Path
 
 from textrnn.text.sources import read_text
@@ -73,10 +74,19 @@ def fetch_tinyshakespeare() -> str:
         "tinyshakespeare.txt",
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        size=1_115_394,
     )
 
 
-def _fetch(name: str, url: str, sha256: str) -> str:
+def _fetch(name: str, url: str, sha256: str, size: int = 1 << 24) -> str:
+    """Return a text that is downloaded once.
+
+    Args:
+        name: of the file in the cache.
+        url: where it comes from.
+        sha256: what it must be.
+        size: the most bytes that are downloaded.
+    """
     try:
         import pooch  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
@@ -90,4 +100,24 @@ def _fetch(name: str, url: str, sha256: str) -> str:
         urls={name: url},
         env="TEXTRNN_DATA_DIR",
     )
-    return Path(folder.fetch(name)).read_text(encoding="utf-8-sig")
+    path = folder.fetch(name, downloader=partial(_download, size=size))
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
+def _download(url: str, output_file: str, pooch: object, size: int) -> None:
+    """Download a file for pooch, which has its own folder for what is not whole.
+
+    Raises:
+        OSError: it cannot be had, or is longer than ``size`` bytes.
+    """
+    import requests  # type: ignore[import-untyped, unused-ignore]
+
+    with requests.get(url, stream=True, timeout=30) as response, open(output_file, "wb") as file:
+        response.raise_for_status()
+        for chunk in response.iter_content(1 << 16):
+            if file.tell() + len(chunk) > size:
+                raise OSError(
+                    f"The server sends more than the {size:,} bytes that this file has; try again "
+                    f"later. Received: {url!r}"
+                )
+            file.write(chunk)

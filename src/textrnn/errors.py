@@ -16,6 +16,25 @@ disk stay ``OSError``. A message says what was wrong, what was expected and how 
 with what was received.
 """
 
+import re
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Return a text with every character escaped that would steer a terminal.
+
+    Args:
+        text: what comes from a file, say.
+        keep: characters that stay, such as line breaks.
+
+    >>> visible("a \x1b[2J \u202e b\n")
+    'a \\x1b[2J \\u202e b\\n'
+    """
+    return _STEERING.sub(lambda m: m[0] if m[0] in keep else ascii(m[0])[1:-1], text)
+
+
+# Control characters, line breaks of Unicode, and what turns the direction of writing.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
 
 class TextRNNError(Exception):
     """Base of every error that textrnn defines."""
@@ -42,7 +61,13 @@ class NonFiniteError(TextRNNError, ArithmeticError):
 
 
 class FileFormatError(TextRNNError, ValueError):
-    """Raised for a model file that cannot be used."""
+    """Raised for a model file that cannot be used.
+
+    Its message shows nothing raw of the file: see ``visible``.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(message))
 
 
 class CorruptModelError(FileFormatError):

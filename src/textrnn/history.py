@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Param = int | float | str | bool | None
 """A setting of ``fit``, as ``History.params`` holds it."""
 
+_PLAIN = int | float | str | bool | None  # as Param, for isinstance
 _SHOWN = 10  # the number of epochs in a notebook's table
 
 
@@ -105,12 +106,19 @@ class History:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "History":
-        """Return the history that ``to_config`` described."""
+        """Return the history that ``to_config`` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: it holds what no training measures.
+        """
         history = cls()
         history.history = {str(k): [float(v) for v in vs] for k, vs in config["history"].items()}
         history.epoch = [int(epoch) for epoch in config["epoch"]]
         history.params = dict(config.get("params", {}))
         history.stopped_by = config["stopped_by"]
+        odd = [v for v in history.params.values() if not isinstance(v, _PLAIN)]
+        if odd or not isinstance(history.stopped_by, str | None):
+            raise TypeError(f"A history's settings are plain values, not {odd or 'another end'}")
         return history
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from textrnn.cli.parser import make_parser
-from textrnn.errors import DataError, NonFiniteError, TextRNNError, UnknownTokenError
+from textrnn.errors import (
+    DataError,
+    NonFiniteError,
+    TextRNNError,
+    UnknownTokenError,
+    visible,
+)
 from textrnn.text.sources import read_text
 from textrnn.text.tokenizer import Tokenizer
 
@@ -77,8 +83,9 @@ def _give_up(stream: TextIO | None) -> None:
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
-        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-    return " ".join(str(error).split())
+        line = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+        return visible(line)
+    return visible(" ".join(str(error).split()))
 
 
 def _text(args: argparse.Namespace) -> Any:
@@ -250,12 +257,17 @@ def _generate(args: argparse.Namespace) -> int:
     if args.num_return_sequences != 1:
         n = args.num_return_sequences
         texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
-        _print("\n----\n".join(texts))
+        _print(_shown("\n----\n".join(texts)))
         return 0
     for piece in sampler.stream(prompt, args.max_new_tokens, **settings):
-        _print(piece, end="")
+        _print(_shown(piece), end="")
     _print("")
     return 0
+
+
+def _shown(text: str) -> str:
+    """Return a text that a model wrote so that it steers no terminal; elsewhere as it is."""
+    return visible(text, keep="\n\t") if sys.stdout is not None and sys.stdout.isatty() else text
 
 
 def _unescape(stop: str, vocab: Tokenizer) -> str:
@@ -285,9 +297,9 @@ def _info(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import read_model
 
     header, vocab, history, tensors = read_model(args.model)
-    _print(f"kind                {header['kind']}")
+    _print(visible(f"kind                {header['kind']}"))
     for name, value in header["model"].items():
-        _print(f"{name:<20}{value}")
+        _print(visible(f"{name:<20}{value}"))
     _print(f"vocabulary          {len(vocab)} tokens, level {vocab.name}")
     _print(
         f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"

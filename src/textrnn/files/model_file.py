@@ -27,7 +27,7 @@ from textrnn.errors import CorruptModelError, UnsupportedFormatError
 from textrnn.files.atomic import atomic_write, start_flush
 
 FORMAT = 1
-_MAX_HEADER = 100_000_000  # bytes, the limit that safetensors sets
+_MAX_HEADER = 16_000_000  # bytes; as JSON in memory it may take 20 times as much
 _DTYPES = {
     "F32": np.float32, "F64": np.float64, "I64": np.int64, "I32": np.int32, "I16": np.int16,
     "I8": np.int8, "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
@@ -50,7 +50,7 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
         FileExistsError: ``path`` is something other than a textrnn model.
         OSError: the file cannot be written; ``path`` is as it was before.
         TypeError: an array has another dtype.
-        ValueError: the header holds something that JSON cannot.
+        ValueError: the header holds something that JSON cannot, or is larger than 16 MB.
     """
     check_replaceable(path, backup="backup" in header)
     arrays = {name: _little_endian(name, tensors[name]) for name in tensors}
@@ -61,6 +61,11 @@ def save(path: str | Path, header: Mapping[str, Any], tensors: Tensors) -> None:
     except (TypeError, ValueError) as error:
         raise ValueError(f"The header must be what JSON can hold ({error}).") from None
     room = len(_head(text, arrays, dict.fromkeys(arrays, "0" * 64)))
+    if room > _MAX_HEADER:
+        raise ValueError(
+            f"The header of a file, most of it the vocabulary, may have {_MAX_HEADER:,} bytes; "
+            f"Vocab.from_text(max_size=...) makes a smaller one. Received: {room:,} bytes"
+        )
     digests = {}
     with atomic_write(Path(path)) as file:
         file.seek(room)

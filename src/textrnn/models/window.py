@@ -71,7 +71,7 @@ class WindowMLPModel(_Window):
 
     Args:
         vocab_size: V, the number of tokens in the vocabulary.
-        window: w, how many tokens it sees, from 1 to 65,536.
+        window: w, how many tokens it sees, from 1 to 4,096.
         embedding_dim: E, the width of the embedding; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of the hidden layer.
         dropout: the probability that a feature of h_t is dropped in training, in [0, 1).
@@ -128,7 +128,7 @@ class WindowRNNModel(_Window):
 
     Args:
         vocab_size: V, the number of tokens in the vocabulary.
-        window: w, how many tokens it sees, from 1 to 65,536.
+        window: w, how many tokens it sees, from 1 to 4,096.
         combine: how a token and the state are combined, ``"add"`` or ``"concat"``.
         embedding_dim: E, the width of the embedding; chosen by V if None, as in ``RNNModel``.
         hidden_size: H, the width of h.

@@ -17,10 +17,11 @@ from textrnn.generation.steppers.base import (
     matmul_rows,
 )
 
-MAX_WINDOW = 1 << 16
+MAX_WINDOW = 1 << 12
 """The widest window that a file may claim: no tensor's shape would expose a wrong value."""
 
-_MAX_TABLES = 1 << 27  # numbers
+_SMALL_TABLES = 1 << 20  # numbers; larger ones may be _TABLES times as large as the model
+_TABLES = 16
 
 
 class _WindowStepper(Stepper):
@@ -86,7 +87,8 @@ class WindowMLPStepper(_WindowStepper):
         super()._prepare(config, tensors)
         w, (v, e) = self.window, self.embedding.shape
         self.weight, self.bias = tensors["hidden.weight"].copy().T, tensors["hidden.bias"].copy()
-        small = w * v * len(self.bias) <= _MAX_TABLES
+        room = max(_SMALL_TABLES, _TABLES * sum(tensor.size for tensor in tensors.values()))
+        small = w * v * len(self.bias) <= room
         self.tables = self.embedding @ self.weight.reshape(w, e, -1) if small else None  # (w, V, H)
 
     def _features(self, reach: NDArray[np.int64], batched: bool) -> NDArray[np.float32]:
