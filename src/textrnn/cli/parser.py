@@ -29,9 +29,9 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--minutes", type=float, default=1.0, help="default: %(default)s")
     demo.set_defaults(run="demo")
 
-    check = commands.add_parser("check", help="say what to know of a text before training on it")
+    check = commands.add_parser("check", help="show what to know of a text before training on it")
     check.add_argument("files", nargs="+", metavar="FILE", help="a text, or a folder of texts")
-    check.add_argument("--encoding", help="of FILE, cp1252 for instance; UTF-8 if left out")
+    check.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     check.set_defaults(run="check")
 
     train = commands.add_parser("train", help="learn from a text and save the model")
@@ -41,9 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
     train.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
-    train.add_argument(
-        "--from", dest="base", metavar="MODEL", help="train a saved model further, as it is"
-    )
+    train.add_argument("--from", dest="base", metavar="MODEL", help="train a saved model further")
     train.add_argument("--model", help=", ".join(STEPPERS))
     train.add_argument("--level", help="what a token is (default: char)")
     train.add_argument("--hidden-size", type=int, help="width of the state")
