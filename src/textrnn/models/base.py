@@ -241,7 +241,9 @@ def detach(state: State) -> State:
         return None
     if isinstance(state, torch.Tensor):
         return state.detach()
-    return tuple(detach(part) for part in state)
+    return tuple(
+        part.detach() if isinstance(part, torch.Tensor) else detach(part) for part in state
+    )
 
 
 def fill_rows(state: State, rows: torch.Tensor, value: float) -> State:
