@@ -45,6 +45,7 @@ def train(output, *arguments):
     return main(["train", "text.txt", "-o", output, "--sample", "one", *SMALL, *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backup", [(), ("--backup", "b")], ids=["alone", "with a backup"])
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_good_model_is_not_replaced_by_an_interrupted_one(
@@ -120,6 +121,7 @@ for n in range(3):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("backup", ["backup", "none"])
 def test_a_signal_ends_a_program_of_three_trainings(here, name, backup):

@@ -1,5 +1,6 @@
 """Which weights training ends with, the first ones included."""
 
+import pytest
 import torch
 
 from textrnn import TextGenerator
@@ -20,6 +21,7 @@ def trained():
     return gen
 
 
+@pytest.mark.slow
 def test_a_second_fit_that_makes_it_worse_changes_nothing(capsys):
     """It says so, and what was measured stands in the history."""
     gen = trained()
@@ -32,6 +34,7 @@ def test_a_second_fit_that_makes_it_worse_changes_nothing(capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_second_fit_that_makes_it_better_is_kept(capsys):
     """As the first one is."""
     gen = trained()
@@ -42,6 +45,7 @@ def test_a_second_fit_that_makes_it_better_is_kept(capsys):
     assert "from before" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_weights_are_kept():
     """There is nothing to choose by."""
     gen = trained()

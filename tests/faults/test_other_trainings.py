@@ -136,6 +136,7 @@ def refused_by_a_callback(tmp_path):
     return LambdaCallback(on_train_begin=fail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["lstm", "ngram"])
 @pytest.mark.parametrize(
     "refuse", [refused_by_a_backup, refused_by_the_disk, refused_by_a_callback]

@@ -97,6 +97,7 @@ def test_50_it_says_that_it_goes_on(tmp_path, capsys):
     assert "; resumes from a backup\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save_freq", ["epoch", 7, timedelta(days=1)])
 def test_50_a_backup_that_stays_is_of_the_end(whole, tmp_path, save_freq):
     """With ``delete_checkpoint=False`` nothing is trained again, whatever happens to the model."""

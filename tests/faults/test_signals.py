@@ -169,6 +169,7 @@ def test_58_fit_in_another_thread():
 # 59: an exception in a callback
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end"])
 def test_59_an_exception_in_a_callback(hook):
     """It comes out as it is; the others hear the end, and the generator can be used."""

@@ -40,6 +40,7 @@ def weights(gen):
     return [p.tolist() for p in gen.model.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluate", "surprisals"])
 def test_73_a_training_waits_for_a_call_that_is_under_way(name):
     """The call gives what it gives alone, and the training ends with the weights of a quiet one."""

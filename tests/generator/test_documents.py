@@ -97,6 +97,7 @@ class _Killed(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [9, 27, 31])
 def test_resume_is_exact(tmp_path, batch):
     """A training that was killed in any epoch continues in the order that it was reading."""

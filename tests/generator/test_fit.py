@@ -91,6 +91,7 @@ def test_numbers_of_a_sweep_are_stored_as_plain_ones(tmp_path, text, family, mod
     assert history.params.items() >= {"epochs": 2, "seed": 3, "batch_size": 4, "seq_len": 9}.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_the_seed_makes_fit_repeatable(family, text):
     """One seed gives bit-equal weights and the same losses, another seed gives others."""

@@ -9,6 +9,7 @@ from textrnn.models.registry import MODELS
 # Looking at the model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["char", "word"])
 def test_score_is_evaluate_token_by_token(family, text, level):
     """The surprisals are those that ``evaluate`` averages, after a line break."""

@@ -28,6 +28,7 @@ def changed_by_fit(gen, text):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "learning"),
     [

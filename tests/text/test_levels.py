@@ -42,6 +42,7 @@ def test_awkward_texts_come_back(level, text):
     assert vocab.decode(vocab.encode(text)) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @settings(deadline=None)
 @given(text=ANY_TEXT | WORDS)
@@ -51,6 +52,7 @@ def test_every_text_comes_back(level, text):
     assert vocab.decode(vocab.encode(text)) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @settings(deadline=None)
 @given(text=ANY_TEXT | WORDS)
