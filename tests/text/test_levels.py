@@ -2,12 +2,15 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textrnn.errors import VocabError
 from textrnn.text.levels import LEVELS
+from textrnn.text.levels.byte import BYTES
 from textrnn.text.vocab import Vocab
 
 AWKWARD = [
@@ -54,6 +57,19 @@ def test_every_text_comes_back(level, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
+@settings(deadline=None)
+@given(text=ANY_TEXT | WORDS)
+def test_what_a_decoder_gives_is_certain(level, text):
+    """After each id it is the beginning of the text: no half of a character is ever written."""
+    vocab = Vocab.from_text(text, level=level)
+    decoder, written = vocab.decoder(), ""
+    for token in vocab.encode(text).tolist():
+        written += decoder.push(token)
+        assert text.startswith(written)
+    assert written + decoder.flush() == text
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if not LEVELS[name].complete])
 @settings(deadline=None)
 @given(text=ANY_TEXT | WORDS)
 def test_a_text_can_be_decoded_in_two_parts(level, text):
@@ -141,3 +157,88 @@ def test_split_tokens_are_what_white_space_divides(text, tokens):
     """A single space divides two tokens and is none; any other white space is a token."""
     assert list(LEVELS["split"].cut(text)) == tokens
     assert [text[slice(*LEVELS["split"].span(text, i))] for i in range(len(tokens))] == tokens
+
+
+# -- bytes, and runs of them -----------------------------------------------------------------
+
+
+COMPLETE = [name for name in LEVELS if LEVELS[name].complete]
+
+
+@pytest.mark.parametrize("level", COMPLETE)
+@given(text=ANY_TEXT)
+def test_a_complete_level_knows_every_text(level, text):
+    """A text that shares nothing with the vocabulary's comes back, and makes it no larger."""
+    vocab = Vocab.from_text("the cat, the mat", level)
+    assert vocab.unk_id is None
+    assert vocab.decode(vocab.encode(text)) == text
+    assert vocab.extend(text) is vocab
+
+
+@pytest.mark.parametrize("level", COMPLETE)
+@given(data=st.binary())
+def test_bytes_that_are_not_utf_8_are_written_as_python_replaces_them(level, data):
+    """What a model writes is always text: U+FFFD where ``errors="replace"`` has it."""
+    vocab = Vocab(BYTES, level)
+    expected = data.decode("utf-8", "replace")
+    if not any(byte == 0xED for byte in data):  # which begins a surrogate, and those are kept
+        assert vocab.decode(list(data)) == expected
+    decoder = vocab.decoder()
+    assert "".join(map(decoder.push, data)) + decoder.flush() == vocab.decode(list(data))
+
+
+def test_a_surrogate_between_bytes_that_are_not_utf_8():
+    """Three bytes of a surrogate are one; two of them are not."""
+    data = b"\xed\xa0\xbd\xed\xa0\xff\xed\xb8\x80"
+    assert Vocab(BYTES, "byte").decode(list(data)) == "\ud83d\ufffd\ufffd\ufffd\ude00"
+
+
+@pytest.mark.parametrize("level", COMPLETE)
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (BYTES[1:], r"must hold all 256 bytes, .* Received: 255 of them, without b'\\x00'"),
+        ([*BYTES, ""], r"A token must be .*\. Received: ''"),
+        ([*BYTES, "\ud800"], r"A token must be .*\. Received: '\\ud800'"),
+        ([*BYTES, "x" * 133], r"A token must be .*\. Received: 'xxx"),
+    ],
+)
+def test_tokens_that_cannot_write_every_text(level, tokens, message):
+    """Such a list, in a damaged file for instance, is no vocabulary."""
+    with pytest.raises(VocabError, match=message):
+        Vocab(tokens, level)
+
+
+def test_the_bytes_are_always_all():
+    """The 256 bytes are in their order, and none can be left out."""
+    vocab = Vocab.from_text("é", "byte")
+    assert (len(vocab), vocab.encode("aé").tolist()) == (256, [97, 195, 169])
+    assert vocab.start_id == ord("\n")
+    for limits in ({"min_freq": 2}, {"max_size": 255}):
+        with pytest.raises(VocabError, match="Level 'byte' always has 256 tokens"):
+            Vocab.from_text("é", "byte", **limits)
+
+
+def test_bpe_puts_the_most_frequent_neighbours_together_first():
+    """The tokens that are learnt are those of a count by hand, up to ``max_size``."""
+    text = "aaab" * 2 + " ab" * 5
+    assert Vocab.from_text(text, "bpe", max_size=259).itos[256:] == ["ab", " ab", "aa"]
+    assert len(Vocab.from_text(text, "bpe", min_freq=6)) == 257
+    with pytest.raises(ValueError, match="`max_size` must be at least 256"):
+        Vocab.from_text(text, "bpe", max_size=255)
+
+
+@settings(deadline=None)
+@given(text=st.text("ab ", min_size=1, max_size=60), size=st.integers(256, 270))
+def test_bpe_equals_an_encoder_that_tries_every_token(text, size):
+    """In each piece the earliest token that two neighbours make is made, until none is."""
+    vocab = Vocab.from_text(text, "bpe", max_size=size)
+    expected = []
+    for piece in LEVELS["bpe"].cut(text):
+        parts = list(piece)
+        for token in vocab.itos[256:]:
+            while any(a + b == token for a, b in pairwise(parts)):
+                i = next(i for i, (a, b) in enumerate(pairwise(parts)) if a + b == token)
+                parts[i : i + 2] = [token]
+        expected += parts
+    assert [vocab.itos[i] for i in vocab.encode(text)] == expected

@@ -13,10 +13,10 @@ from textrnn.text.levels import LEVELS
 from textrnn.text.tokens import UNK
 from textrnn.text.vocab import Vocab
 
-TEXT = "the café, the cat; the hat 👩‍👩‍👧 and\n"
+TEXT = "the café, the cat ; the  hat 👩‍👩‍👧 and\n"
 
 
-@pytest.fixture(params=["char", "word", "pairs", "nibbles"])
+@pytest.fixture(params=[*LEVELS, "pairs", "nibbles"])
 def tokenizer(request, pairs, nibbles):
     """A vocabulary of each level for ``TEXT``, and each of the custom tokenizers."""
     custom = {"pairs": pairs, "nibbles": nibbles}
@@ -127,7 +127,7 @@ def test_the_limits_of_a_level(level, tokens):
 # extend and init_from of a vocabulary
 
 
-@given(st.text(min_size=1), st.text(min_size=1), st.sampled_from(["char", "word"]))
+@given(st.text(min_size=1), st.text(min_size=1), st.sampled_from(list(LEVELS)))
 def test_a_grown_vocabulary_holds_both_texts_and_keeps_its_ids(one, other, level):
     """What was encoded before is still what it was."""
     vocab = Vocab.from_text(one, level)

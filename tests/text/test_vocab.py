@@ -109,7 +109,7 @@ def test_an_empty_text_has_no_vocabulary():
     ("arguments", "error", "message"),
     [
         ({"text": b"abc"}, TypeError, r"`text` must be str; .*Received: bytes"),
-        ({"level": "byte"}, ValueError, r"`level` must be one of 'char', 'word'"),
+        ({"level": "line"}, ValueError, r"`level` must be one of 'char', 'word'"),
         ({"max_size": 0}, ValueError, "`max_size` must be at least 1"),
         ({"max_size": 2.0}, TypeError, "`max_size` must be a whole number"),
         ({"min_freq": 0}, ValueError, "`min_freq` must be at least 1"),
@@ -348,7 +348,7 @@ GOOD = {"level": "char", "symbols": [[97], [98]], "unk": False}
         (GOOD | {"symbols": [[97], [97]]}, "must differ from each other"),
         (GOOD | {"symbols": [[97, 98]]}, "must be one code point"),
         (GOOD | {"level": "word", "symbols": [[]]}, "must be a non-empty str"),
-        (GOOD | {"level": "byte"}, r"must have a level of .* Received: level='byte'"),
+        (GOOD | {"level": "line"}, r"must have a level of .* Received: level='line'"),
         (GOOD | {"level": []}, r"must have a level of .* Received: level=\[\]"),
         (GOOD | {"unk": 1}, r"a boolean 'unk' .*Received: level='char', unk=1"),
         (GOOD | {"eot": None}, r"an 'eot' that is one, .*Received: .*eot=None"),

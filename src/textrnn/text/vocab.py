@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from textrnn.checks import check_choice, check_int, named_arguments
 from textrnn.errors import DataError, UnknownTokenError, VocabError
-from textrnn.text.levels import LEVELS, Level
+from textrnn.text.levels import LEVELS
 from textrnn.text.tokenizer import Decoder, Tokenizer
 from textrnn.text.tokens import (
     MAX_CODE_POINT,
@@ -131,10 +131,11 @@ class Vocab(Tokenizer):
         Vocab(3 tokens, level='char', unk_id=2)
         """
         check_choice("level", level, LEVELS)
-        counts = _count(LEVELS[level], text)
-        kept = _frequent(counts, max_size, min_freq)
-        unk, eot = len(kept) < len(counts), not isinstance(text, str)
-        return cls(sorted(kept), level, unk=unk, eot=eot)
+        check_int("min_freq", min_freq, 1)
+        if max_size is not None:
+            check_int("max_size", max_size, 1)
+        tokens, unk = LEVELS[level].collect(_check_texts(text), max_size, min_freq)
+        return cls(tokens, level, unk=unk, eot=not isinstance(text, str))
 
     def extend(self, text: str | Iterable[str], **limits: Any) -> "Vocab":
         """Return a vocabulary with the tokens of another text besides, or this one if none is new.
@@ -153,10 +154,12 @@ class Vocab(Tokenizer):
         >>> Vocab.from_text("hello").extend("a hat").itos
         ['e', 'h', 'l', 'o', ' ', 'a', 't']
         """
-        other = Vocab.from_text(text, self.level, **limits)
-        new = [token for token in other._known if token not in self.stoi]
-        unk = self.unk_id is not None or other.unk_id is not None
-        eot = self.eot_id is not None or other.eot_id is not None
+        new, unk = list[str](), self.unk_id is not None
+        if not self._level.complete:
+            other = Vocab.from_text(text, self.level, **limits)
+            new = [token for token in other._known if token not in self.stoi]
+            unk |= other.unk_id is not None
+        eot = self.eot_id is not None or not isinstance(text, str)
         both = Vocab([*self._known, *new], self.level, unk=unk, eot=eot)
         return self if len(both) == len(self) else both
 
@@ -319,8 +322,8 @@ class Vocab(Tokenizer):
         return cls(tokens, level, unk=unk, eot=eot)
 
 
-def _count(level: Level, text: str | Iterable[str]) -> Mapping[str, int]:
-    """Return how often each token occurs in a text or in documents, none across two of them."""
+def _check_texts(text: str | Iterable[str]) -> list[str]:
+    """Return a text or documents as a list of ``str`` that are not all empty."""
     documents = [text] if isinstance(text, str | bytes | bytearray) else list(text)
     for document in documents:
         check_str(document)
@@ -328,22 +331,4 @@ def _count(level: Level, text: str | Iterable[str]) -> Mapping[str, int]:
         raise DataError(
             f"The text is empty: there are no tokens to collect. Received: {text!r:.60}"
         )
-    if level.one_to_one or len(documents) == 1:
-        return level.count("".join(documents))
-    return Counter(token for document in documents for token in level.cut(document))
-
-
-def _frequent(counts: Mapping[str, int], max_size: int | None, min_freq: int) -> list[str]:
-    """Return the tokens that ``from_text`` keeps."""
-    check_int("min_freq", min_freq, 1)
-    kept = [token for token, n in counts.items() if n >= min_freq]
-    if max_size is not None:
-        check_int("max_size", max_size, 1)
-        kept = sorted(kept, key=lambda token: (-counts[token], token))[:max_size]
-    if not kept:
-        raise VocabError(
-            f"No token occurs {min_freq} times; lower `min_freq`. The most frequent one, "
-            f"{max(counts, key=counts.__getitem__)!r}, occurs {max(counts.values())} times. "
-            f"Received: min_freq={min_freq}"
-        )
-    return kept
+    return documents

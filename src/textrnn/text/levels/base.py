@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textrnn.errors import VocabError
 from textrnn.text.tokenizer import Decoder, TokenDecoder
 from textrnn.text.tokens import smallest_uint
 
@@ -21,20 +23,27 @@ class Level(ABC):
         joint: as in ``Tokenizer``.
         limits: the arguments of ``Vocab.from_text`` that ``fit`` uses.
         one_to_one: whether every character is one token, whatever stands beside it.
+        complete: whether the tokens of every vocabulary write every text, so that none is ever
+            unknown or added.
     """
 
     form = "a non-empty str"
     joint = ""
     limits: Mapping[str, int] = {}
     one_to_one = False
+    complete = False
 
     @abstractmethod
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
 
-    @abstractmethod
     def span(self, text: str, index: int) -> tuple[int, int]:
         """Return where in the text token number ``index`` begins and ends."""
+        start = end = 0
+        for token in islice(self.cut(text), index + 1):
+            start = text.index(token, end)
+            end = start + len(token)
+        return start, end
 
     def is_token(self, token: str) -> bool:
         """Return whether a ``str`` can be a token."""
@@ -43,6 +52,33 @@ class Level(ABC):
     def count(self, text: str) -> Mapping[str, int]:
         """Return how often each token occurs in a text."""
         return Counter(self.cut(text))
+
+    def collect(
+        self, texts: Sequence[str], max_size: int | None, min_freq: int
+    ) -> tuple[list[str], bool]:
+        """Return the tokens of a vocabulary, in the order of their ids, and if any were left out.
+
+        Args:
+            texts: a text, or documents; no token spans two of them.
+            max_size: as in ``Vocab.from_text``.
+            min_freq: as there.
+
+        Raises:
+            VocabError: nothing occurs ``min_freq`` times.
+        """
+        counts: Counter[str] = Counter()
+        for text in ["".join(texts)] if self.one_to_one else texts:
+            counts.update(self.count(text))
+        kept = [token for token, n in counts.items() if n >= min_freq]
+        if not kept:
+            token, most = max(counts.items(), key=lambda item: item[1])
+            raise VocabError(
+                f"No token occurs {min_freq} times; lower `min_freq`. The most frequent one, "
+                f"{token!r}, occurs {most} times. Received: min_freq={min_freq}"
+            )
+        if max_size is not None:
+            kept = sorted(kept, key=lambda token: (-counts[token], token))[:max_size]
+        return sorted(kept), len(kept) < len(counts)
 
     def encoder(self, tokens: Sequence[str], missing: int) -> Callable[[str], NDArray[Any]]:
         """Return a function from a text to ids (N,).

@@ -9,7 +9,6 @@ of another kind does, each character of which is a token. Nothing is lost.
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 from textrnn.text.levels.base import Level, SpacingDecoder
 from textrnn.text.tokenizer import Decoder
@@ -26,10 +25,6 @@ class SplitLevel(Level):
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return _TOKEN.findall(text)
-
-    def span(self, text: str, index: int) -> tuple[int, int]:
-        """Return where token number ``index`` begins and ends."""
-        return next(islice(_TOKEN.finditer(text), index, None)).span()
 
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
         """Return a decoder that puts a space between two tokens that are not white space."""

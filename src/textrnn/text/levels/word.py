@@ -13,7 +13,6 @@ token: it is what stands between two words unless another token does. Nothing is
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,11 +58,6 @@ class WordLevel(Level):
         for piece, number in Counter(_compiled(_TOKEN).findall(text)).items():
             counts[_without_space(piece)] += number
         return counts
-
-    def span(self, text: str, index: int) -> tuple[int, int]:
-        """Return where token number ``index`` begins and ends."""
-        match = next(islice(_compiled(_TOKEN).finditer(text), index, None))
-        return match.start(), match.start() + len(_without_space(match[0]))
 
     def encoder(self, tokens: Sequence[str], missing: int) -> Callable[[str], NDArray[Any]]:
         """Return a function from a text to ids (N,), which looks pieces of text up."""
