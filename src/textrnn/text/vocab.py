@@ -25,8 +25,8 @@ from textrnn.text.tokens import (
 class Vocab(Tokenizer):
     r"""The tokens of a text, numbered: it turns text into ids and ids into text.
 
-    Tokens are sorted by code point, so the same text gives the same ids on every machine. At
-    every level ``decode(encode(text)) == text``.
+    Tokens are sorted by code point (at level "bpe" as they were learnt), so the same text gives
+    the same ids on every machine. At every level ``decode(encode(text)) == text``.
 
     Level ``"char"``: a token is a code point; nothing is normalised, lone surrogates included.
 
@@ -35,11 +35,17 @@ class Vocab(Tokenizer):
     Chinese, a character. A single space between two words is no token: it is what stands between
     two words unless another token does.
 
-    Level ``"split"``: a token is what stands between white space.
+    Level ``"split"``: a token is what stands between white space; a single space between two is
+    none, other white space is a token for each character.
+
+    Level ``"byte"``: a token is a byte of the text in UTF-8. Level ``"bpe"``: a token is a byte or
+    a frequent run of bytes, learnt from a text (byte-pair encoding). Both know every text; what
+    is not UTF-8 is decoded as U+FFFD. A part of a character is shown as Python's
+    ``surrogateescape`` shows it.
 
     Args:
         tokens: the tokens, in the order of their ids; no two alike.
-        level: ``"char"``, ``"word"`` or ``"split"``.
+        level: ``"char"``, ``"word"``, ``"split"``, ``"byte"`` or ``"bpe"``.
         unk: whether a last token stands for every token that is not in the list.
         eot: whether a token after those of the list stands between documents.
 
@@ -115,9 +121,9 @@ class Vocab(Tokenizer):
 
         Args:
             text: at least one character; or documents, which have a boundary between them.
-            level: ``"char"``, ``"word"`` or ``"split"``.
+            level: ``"char"``, ``"word"``, ``"split"``, ``"byte"`` or ``"bpe"``.
             max_size: keep only this many tokens, the most frequent ones (of equally frequent
-                ones those that sort first).
+                ones those that sort first); at level "bpe" 4,096 if None, 256 at least.
             min_freq: keep only tokens that occur at least this often.
 
         Returns:
