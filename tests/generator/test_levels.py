@@ -9,7 +9,7 @@ from textrnn.text.levels import LEVELS
 TEXTS = {
     "prose": "The cat sat.  Don't the cats, naïve?\n" * 40,
     "hindi": "हिन्दी भाषा, यह मेरी भाषा है।\n" * 40,
-    "chinese": "春眠不觉晓，处处闻啼鸟。\n夜来风雨声，花落知多少。\n" * 40,
+    "chinese": "春眠不觉晓。处处闻啼鸟。\n夜来风雨声。花落知多少。\n" * 40,
     "chords": "C:maj7 F#:min7 | B:7 E:maj\tp60:v100\n" * 40,
 }
 
