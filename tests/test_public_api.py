@@ -1,6 +1,8 @@
 """The shop front: what textrnn exports, and that looking at it costs nothing."""
 
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,16 @@ def test_api_page_lists_every_public_name(name):
     thing = getattr(textrnn, name)
     entry = f"{thing.__name__}." if inspect.ismodule(thing) else f"textrnn.{name}\n"
     assert f"::: {entry}" in page.read_text(encoding="utf-8")
+
+
+def test_api_page_lists_what_there_is():
+    """Each name of docs/api.md can be imported from where it says, and stands there once."""
+    page = (Path(textrnn.__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    names = re.findall(r"^::: (\S+)$", page, re.M)
+    assert len(names) == len(set(names))
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
 
 
 def test_all_errors_and_callbacks_are_exported():
