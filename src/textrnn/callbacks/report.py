@@ -6,6 +6,7 @@ A report that cannot be written, because the disk is full or a pipe was closed, 
 import contextlib
 import csv
 import errno
+import io
 import logging
 import sys
 import warnings
@@ -70,14 +71,22 @@ class CSVLogger(Callback):
             _warn(f"{str(self.filename)!r} cannot be written", error)
 
     def _write(self, row: dict[str, Any]) -> None:
-        with self.filename.open("a", newline="") as file:
+        with self.filename.open("ab", buffering=0) as file:
             if self._keep is not None:
                 file.seek(file.truncate(self._keep))
                 self._keep = None
-            writer = csv.DictWriter(file, row, delimiter=self.separator)
-            if file.tell() == 0:
+            start, lines = file.tell(), io.StringIO(newline="")
+            writer = csv.DictWriter(lines, row, delimiter=self.separator)
+            if start == 0:
                 writer.writeheader()
             writer.writerow(row)
+            rest = lines.getvalue().encode()
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                file.truncate(start)  # no half lines
+                raise
 
     def state_dict(self) -> dict[str, Any]:
         """Return the length of the file, so that no line is written twice."""
