@@ -9,18 +9,18 @@ from textrnn.checks import check_number
 
 
 class KeepBestWeights(Callback):
-    """End training with the weights of the epoch that had the lowest ``val_loss``.
+    """End training with the weights of the epoch with the lowest ``val_loss``.
 
     ``TextGenerator.fit`` always does this if there is validation data.
 
     Args:
-        print_fn: called with a line that names the best epoch, unless it is the last one.
-        from_start: whether the weights before the first step count, too; they are validated once.
-            ``fit`` asks for that where a model was trained before: training that makes it worse
-            changes nothing.
+        print_fn: called with a line that names the best epoch, unless that is the last one.
+        from_start: whether to consider the weights before the first step, too; they are validated
+            once. ``fit`` sets this for a model that was trained before, so that training never
+            makes it worse.
 
     Attributes:
-        best_epoch: the epoch with the lowest ``val_loss``; None without validation, and where the
+        best_epoch: the epoch with the lowest ``val_loss``; None without validation, or if the
             weights before the first step are the best.
     """
 
@@ -37,7 +37,7 @@ class KeepBestWeights(Callback):
         self._weights: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset what an earlier training left, and validate the weights it left if asked to."""
+        """Forget earlier trainings; with ``from_start`` validate the current weights."""
         self._reset()
         if self.from_start and self.model.model.learns_by_gradient:  # counts only grow
             self._keep_if_best(None, self.trainer.validate())
@@ -79,8 +79,8 @@ class KeepBestWeights(Callback):
 class SwapEMAWeights(Callback):
     """Average the weights over training; validate, save and end with the average.
 
-    The average is an exponential moving one (Polyak and Juditsky 1992): after each step it moves
-    towards the weights by ``1 - ema_momentum``, and faster in the first steps, so that it soon
+    This is an exponential moving average (Polyak and Juditsky 1992): after each step it moves
+    towards the weights by ``1 - ema_momentum``, faster in the first steps, so that it soon
     forgets the initial weights. It helps if the learning rate does not fall to zero at the end.
 
     Args:

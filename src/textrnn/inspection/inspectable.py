@@ -32,7 +32,7 @@ class Inspectable(ABC):
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[tuple[Tokenizer, LanguageModel]]:
-        """Give the vocabulary and the model, which no other thread changes meanwhile.
+        """Yield the vocabulary and the model, which no other thread changes meanwhile.
 
         Raises:
             NotFittedError: there is none yet.
