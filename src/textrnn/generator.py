@@ -15,7 +15,7 @@ from textrnn.checks import check_choice, check_int, named_arguments, plain
 from textrnn.errors import NotFittedError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.generation.decoding import SupportsStepping
-from textrnn.generation.loading import read_model, tokenizer_header
+from textrnn.generation.loading import DOCUMENTS, document_tensors, read_model, tokenizer_header
 from textrnn.generation.sampler import GenerationMixin
 from textrnn.history import History
 from textrnn.inspection.inspectable import Inspectable
@@ -30,6 +30,7 @@ from textrnn.models.registry import (
 )
 from textrnn.text.corpus import Corpus, read_corpus
 from textrnn.text.levels import LEVELS
+from textrnn.text.novelty import join_hashes
 from textrnn.text.sources import Text
 from textrnn.text.tokenizer import Tokenizer, check_tokenizer
 from textrnn.training import defaults
@@ -91,8 +92,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         check_arguments(model, model_args, ("level", "vocab", "device", "seed"))
         self.model = model if isinstance(model, LanguageModel) else None
         self.vocab = vocab
-        self.history = History()
-        self.stop_training = False
+        self.history, self._hashes, self.stop_training = History(), None, False
         self.level = level if vocab is None else vocab.name
         self.device = pick_device(device)
         self.seed = None if seed is None else check_int("seed", seed, 0, 2**63 - 1)
@@ -165,8 +165,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         diacritics, or with the mean of all weights; known tokens keep theirs.
 
         Args:
-            text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents,
-                each with a beginning and an end; every epoch reads them in a new order.
+            text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
             epochs: passes over the text; 10 if neither this nor ``minutes`` is given.
             minutes: wall time instead, everything included; the learning-rate schedule fits
                 it.
@@ -212,6 +211,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             trainer = self._setup.trainer_for(corpus, plan, self._origin, *known)
             self._extends |= self.vocab is None
             self.vocab, self.model, self._trainer = corpus.vocab, trainer.model, trainer
+            self._hashes = join_hashes(self._hashes, corpus.hashes)
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
@@ -264,9 +264,8 @@ class TextGenerator(GenerationMixin, Inspectable):
                 seed=self.seed,
             )
 
-    def _read(self, text: Text, split: float = 0.1, validation: Text | None = None) -> Corpus:
-        known = (self.level, self.vocab, self._extends)
-        return read_corpus(text, *known, split, validation, self.seed)
+    def _read(self, text: Text, split: float = 0.1, held: Text | None = None) -> Corpus:
+        return read_corpus(text, self.level, self.vocab, self._extends, split, held, self.seed)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and train further to one file.
@@ -282,7 +281,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         with self._reading() as (vocab, model):
             header = {"kind": model_type_of(model), "model": model.config}
             header |= {**tokenizer_header(vocab), "history": self.history.to_config()}
-            model_file.save(path, header, state_arrays(model))
+            model_file.save(path, header, state_arrays(model) | document_tensors(self._hashes))
 
     @classmethod
     @named_arguments
@@ -310,7 +309,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             OSError: it cannot be read.
         """
         header, vocab, history, tensors = read_model(path, tokenizer_class)
-        kind = header["kind"]
+        kind, hashes = header["kind"], tensors.pop(DOCUMENTS, None)
         if model_class is None and kind not in MODELS:
             message = f"The file holds a custom model class, {kind!r:.60}; pass it as `model_class`"
             raise UnsupportedFormatError(f"{message}. Received: {str(path)!r}")
@@ -318,6 +317,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         gen = cls(model, vocab=vocab, device=device)
         gen.model = model.to(gen.device)
         gen.history, gen._origin, gen._extends = history, Origin(loaded=True), True
+        gen._hashes = hashes
         return gen
 
     @property

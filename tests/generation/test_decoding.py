@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textrnn.errors import UnknownTokenError
-from textrnn.generation.decoding import TextState
 from textrnn.generation.sampler import Sampler
 from textrnn.generation.sampling import SamplingParams, TokenHistory
+from textrnn.generation.sequence import TextState
 from textrnn.generation.steppers import STEPPERS, Stepper
 from textrnn.models import LSTMModel, NGramModel
 from textrnn.models.arrays import state_arrays

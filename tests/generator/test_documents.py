@@ -10,6 +10,7 @@ import pytest
 
 from textrnn import TextGenerator, load_sampler
 from textrnn.callbacks import BackupAndRestore, Callback
+from textrnn.errors import UnknownTokenError, VocabError
 
 NAMES = [f"{a}{b}{c}" for a in ("an", "be", "co") for b in ("na", "li") for c in ("", "s", "ra")]
 RECORDS = [f"{name} is\n{len(name)} long." for name in NAMES * 5]
@@ -140,3 +141,78 @@ def test_the_first_line_says_what_was_understood(capsys):
     fitted("ngram", verbose=2)
     said = capsys.readouterr().err.splitlines()[0]
     assert said.startswith("90 documents, 16 characters on average, 9 of them for validation; ")
+
+
+def test_new_texts_are_new(tmp_path):
+    """None is a document, those for validation included, and none comes twice."""
+    gen = fitted(documents=NAMES, validation_split=0.2)
+    with pytest.warns(UserWarning, match=r"\d+ of 60 texts are not new, though .* a higher temp"):
+        assert len(gen.generate(num_return_sequences=60, novel=True, temperature=0.1)) == 60
+    arguments = {"num_return_sequences": 20, "novel": True, "temperature": 1.5, "seed": 4}
+    texts = gen.generate(**arguments)
+    assert len({*texts}) == 20
+    assert not {*texts} & {*NAMES}
+    assert gen.generate("an", include_prompt=False, **arguments) == [
+        text.removeprefix("an") for text in gen.generate("an", **arguments)
+    ]
+    gen.save(tmp_path / "model")
+    for other in (TextGenerator.load(tmp_path / "model"), load_sampler(tmp_path / "model")):
+        assert other.generate(**arguments) == texts
+    gen.fit(texts, verbose=0, validation_split=0)
+    assert not {*gen.generate(**arguments)} & {*NAMES, *texts}
+
+
+def test_texts_that_are_new_already_stay():
+    """Only a text that is known is drawn again; the others are those of the seed."""
+    gen = fitted()
+    texts, new = (gen.generate(num_return_sequences=9, seed=1, novel=n) for n in (False, True))
+    kept = [t for i, t in enumerate(texts) if t not in RECORDS and t not in texts[:i]]
+    assert 0 < len(kept) < 9
+    assert [t for t in new if t in kept] == kept
+
+
+def test_a_model_of_one_text_knows_no_documents():
+    """What is asked of it instead is said."""
+    gen = fitted(documents="one text, and one only" * 9)
+    with pytest.raises(ValueError, match=r"`novel` needs a model of documents.*Received"):
+        gen.generate(novel=True)
+
+
+def test_details(gen):
+    """Why a text ended, its tokens, and their log-probabilities, which are the surprisals."""
+    details = gen.generate("be", seed=3, return_details=True)
+    assert details.finish_reason == "end"
+    assert details.text == gen.generate("be", seed=3) == "be" + "".join(details.tokens)
+    assert details.tokens[-1] == ""
+    nats = [nats for _, nats in gen.surprisals(details.text)][2:]
+    np.testing.assert_allclose(-details.log_probabilities, nats, rtol=1e-4, atol=1e-5)
+    cut = gen.generate("be", 3, seed=3, top_k=2, return_details=True)
+    assert (cut.finish_reason, len(cut.tokens), len(cut.log_probabilities)) == ("length", 3, 3)
+    several = gen.generate(["a", "b"], num_return_sequences=2, seed=1, return_details=True)
+    assert [one.text for one in several] == gen.generate(["a", "b"], num_return_sequences=2, seed=1)
+    assert gen.generate("be", 0, return_details=True).log_probabilities.shape == (0,)
+
+
+@pytest.mark.parametrize("stops", ["\n", ["g.", "is"], ["s", "is\n"]])
+def test_a_stop_string_may_stay(gen, stops):
+    """With ``include_stop`` the text ends after it, streamed too."""
+    for seed in range(5):
+        how = {"seed": seed, "temperature": 0.1}
+        cut = gen.generate(stop_strings=stops, **how, return_details=True)
+        kept = gen.generate(stop_strings=stops, **how, include_stop=True)
+        assert cut.finish_reason == "stop"
+        assert any(kept == cut.text + stop for stop in stops)
+        assert kept == "".join(gen.stream(stop_strings=stops, **how, include_stop=True))
+        assert gen.generate(**how).startswith(kept)
+
+
+def test_unknown_tokens_of_a_prompt(gen):
+    """They are an error, or left out; the error can be followed."""
+    with pytest.raises(UnknownTokenError, match="unknown='skip'"):
+        gen.generate("Xb")
+    how = {"seed": 0, "unknown": "skip", "include_prompt": False}
+    assert gen.generate("Xb", **how) == "".join(gen.stream("Xb", **how))
+    assert gen.generate("Xb", **how) == gen.generate("b", seed=0, include_prompt=False)
+    assert gen.state("Xb", unknown="skip").ids == gen.state("b").ids
+    with pytest.raises(VocabError, match="no unknown token"):
+        gen.generate("Xb", unknown="unk")

@@ -294,9 +294,10 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from textrnn.generation.loading import read_model
+    from textrnn.generation.loading import DOCUMENTS, read_model
 
     header, vocab, history, tensors = read_model(args.model)
+    documents = tensors.pop(DOCUMENTS, None)
     _print(visible(f"kind                {header['kind']}"))
     for name, value in header["model"].items():
         _print(visible(f"{name:<20}{value}"))
@@ -304,6 +305,8 @@ def _info(args: argparse.Namespace) -> int:
     _print(
         f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"
     )
+    if documents is not None:
+        _print(f"documents           {len(documents):,} different ones were trained on")
     _print(f"epochs              {len(history)}")
     for name in ("loss", "val_loss", "val_bits_per_char"):
         if values := history.history.get(name):

@@ -1,16 +1,17 @@
 """The decoding loop: one step for every sequence of the batch, after reading the prompts."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textrnn.checks import check_int
+from textrnn.checks import check_int, warn
 from textrnn.errors import UnknownTokenError
 from textrnn.generation.sampling import SamplingParams, TokenHistory
+from textrnn.generation.sequence import GeneratedText, Sequence, TextState, check_stops
 from textrnn.generation.steppers.base import Session
+from textrnn.text.novelty import are_known
 from textrnn.text.tokenizer import Tokenizer, check_ids
 
 
@@ -26,93 +27,10 @@ class SupportsStepping(Protocol):
         """Raise ``ValueError`` unless this model can continue from a state."""
 
 
-@dataclass(frozen=True, eq=False)
-class TextState:
-    """A text that was read: ``state`` returns it and ``generate(state=...)`` continues it.
+_TRIES = 40  # draws of a text that is to be new
 
-    It never changes, so any number of texts may continue it.
-
-    Attributes:
-        ids: the ids that were read.
-        logits: (1, V) float32, the scores of the token after them.
-        state: the model's state after them.
-
-    >>> from textrnn import TextGenerator
-    >>> gen = TextGenerator("ngram", order=3)
-    >>> history = gen.fit("abc abd abc abd", verbose=0)
-    >>> begun = gen.state("abc ab")
-    >>> begun
-    TextState(6 tokens)
-    >>> gen.generate(state=begun, max_new_tokens=5, temperature=0)
-    'c abc'
-    """
-
-    ids: tuple[int, ...]
-    logits: NDArray[np.float32]
-    state: Any
-
-    def __repr__(self) -> str:
-        return f"TextState({len(self.ids)} tokens)"
-
-
-class _Sequence:
-    """A sequence being generated: its random stream, its history, the text that is safe to emit.
-
-    Args:
-        index: its number in the batch.
-        begun: the text that it continues.
-        tokenizer: turns its ids into text.
-        params: how tokens are chosen; some settings need a history.
-        stops: the strings that end it.
-        rng: its random stream.
-    """
-
-    def __init__(
-        self,
-        index: int,
-        begun: TextState,
-        tokenizer: Tokenizer,
-        params: SamplingParams,
-        stops: tuple[str, ...],
-        rng: np.random.Generator,
-    ) -> None:
-        self.index, self.draw = index, rng.random
-        self.history = TokenHistory(params, begun.ids) if params.looks_back else None
-        self.finish_reason: str | None = None
-        self._eot_id = tokenizer.eot_id
-        decoder = tokenizer.decoder(begun.ids[-1] if begun.ids else None)
-        self._push, self._flush, self._stops = decoder.push, decoder.flush, stops
-        self._held = ""  # a possible beginning of a stop string
-
-    def push(self, token: int) -> str:
-        """Take the next token; return the text that is now certain."""
-        if token == self._eot_id:
-            self.finish_reason = "end"
-            return ""
-        if self.history is not None:
-            self.history.add(token)
-        text = self._push(token)
-        return self._release(text) if self._stops else text
-
-    def flush(self) -> str:
-        """Return the text that was held back, once no token follows."""
-        if self.finish_reason == "stop":
-            return ""
-        text = self._flush()
-        if not self._stops:
-            return text
-        text = self._release(text)
-        return text if self.finish_reason == "stop" else text + self._held
-
-    def _release(self, text: str) -> str:
-        """Hold back a possible beginning of a stop string; stop before a complete one."""
-        text = self._held + text
-        if found := [at for stop in self._stops if (at := text.find(stop)) >= 0]:
-            self.finish_reason = "stop"
-            return text[: min(found)]
-        certain = len(text) - _open_ending(text, self._stops)
-        self._held = text[certain:]
-        return text[:certain]
+Key = tuple[int, ...]
+"""Which random stream a text has: its number, and how often it was drawn again, if ever."""
 
 
 class DecodingLoop:
@@ -125,6 +43,9 @@ class DecodingLoop:
         max_new_tokens: the length of a sequence, at least 0.
         stop_strings: end a sequence before the first of these.
         seed: of the random streams, at least 0; None for different ones every time.
+        include_stop: end it after the stop string instead.
+        unknown: what to do about an unknown token of a prompt, as ``Tokenizer.encode``.
+        details: whether to keep the tokens and their log-probabilities.
     """
 
     def __init__(
@@ -135,10 +56,15 @@ class DecodingLoop:
         max_new_tokens: int,
         stop_strings: str | Iterable[str] | None = None,
         seed: int | None = None,
+        *,
+        include_stop: bool = False,
+        unknown: str | None = None,
+        details: bool = False,
     ) -> None:
         self._tokenizer, self._stepper, self._params = tokenizer, stepper, params
         self._max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
-        self._stops = _check_stops(stop_strings)
+        self._stops, self._include_stop = check_stops(stop_strings), include_stop
+        self._unknown, self._details = unknown, details
         if seed is not None:
             check_int("seed", seed, 0)
         self._entropy = np.random.SeedSequence(seed).entropy
@@ -147,45 +73,92 @@ class DecodingLoop:
         greedy = params.temperature == 0 or params.top_k == 1
         self._batched = seed is None and not greedy
 
-    def generate(self, prompts: list[str], number: int, state: TextState | None) -> list[str]:
-        """Return ``number`` texts for each prompt, without the prompts."""
+    def generate(
+        self, prompts: list[str], keys: list[list[Key]], state: TextState | None
+    ) -> list[GeneratedText]:
+        """Return texts for each prompt, without the prompts: one for each key of its list."""
         size = self._stepper.max_batch_size
-        texts: list[str] = []
+        texts: list[GeneratedText] = []
         for first in range(0, len(prompts), size):
-            read = self._prefill(prompts[first : first + size], state)
-            begun = [(one, i) for one in read for i in range(number)]
+            part = slice(first, first + size)
+            read = self._prefill(prompts[part], state)
+            begun = [(one, k) for one, ks in zip(read, keys[part], strict=True) for k in ks]
             for start in range(0, len(begun), size):
-                batch = begun[start : start + size]
-                pieces: list[list[str]] = [[] for _ in batch]
-                for index, piece in self._decode(batch):
-                    pieces[index].append(piece)
-                texts += map("".join, pieces)
+                sequences = self._sequences(begun[start : start + size])
+                for sequence, piece in self._decode(sequences):
+                    sequence.pieces.append(piece)
+                texts += [sequence.result() for sequence in sequences]
         return texts
+
+    def replace_known(
+        self,
+        prompts: list[str],
+        results: list[GeneratedText],
+        number: int,
+        state: TextState | None,
+        documents: NDArray[np.uint64] | None,
+    ) -> None:
+        """Draw texts again that are no new documents, each with a random stream of its own.
+
+        Args:
+            prompts: of each text.
+            results: what ``generate`` returned, changed in place.
+            number: how many texts each prompt has.
+            state: what they all continue.
+            documents: the hashes of those trained on; None if there were none.
+        """
+        if documents is None:
+            raise ValueError(
+                "`novel` needs a model of documents: train one on a list of texts, or with "
+                "textrnn train --lines. Received: novel=True"
+            )
+        begun = self._tokenizer.decode(state.ids) if state else ""
+        for attempt in range(1, _TRIES + 1):
+            pairs = zip(prompts, results, strict=True)
+            texts = [begun + prompt + result.text for prompt, result in pairs]
+            old = np.flatnonzero(are_known(texts, documents)).tolist()
+            if not old or attempt == _TRIES:
+                break
+            keys: list[list[Key]] = [[(i % number, attempt)] for i in old]
+            drawn = self.generate([prompts[i] for i in old], keys, state)
+            for i, result in zip(old, drawn, strict=True):
+                results[i] = result
+        if old:
+            warn(
+                f"{len(old)} of {len(results)} texts are not new, though they were drawn {_TRIES} "
+                "times; a higher temperature writes more new ones."
+            )
 
     def stream(self, prompt: str, state: TextState | None) -> Iterator[str]:
         """Return an iterator over the pieces of one text; the prompt is read now."""
-        (begun,) = self._prefill([prompt], state)
-        return (piece for _, piece in self._decode([(begun, 0)]))
+        sequences = self._sequences([(self._prefill([prompt], state)[0], (0,))])
+        return (piece for _, piece in self._decode(sequences))
 
     def _prefill(self, prompts: list[str], state: TextState | None) -> list[TextState]:
-        return prefill(self._tokenizer, self._stepper, prompts, state, self._batched)
+        how = (self._batched, self._unknown)
+        return prefill(self._tokenizer, self._stepper, prompts, state, *how)
 
-    def _decode(self, batch: list[tuple[TextState, int]]) -> Iterator[tuple[int, str]]:
-        """Continue texts, each with its number's random stream; yield (index, piece)."""
-        sequences = [
-            _Sequence(i, begun, self._tokenizer, self._params, self._stops, self._rng(number))
-            for i, (begun, number) in enumerate(batch)
-        ]
-        logits, state = _join([begun for begun, _ in batch])
-        session = self._start(len(batch), state)
+    def _sequences(self, batch: list[tuple[TextState, Key]]) -> list[Sequence]:
+        """Return sequences that continue texts, each with the random stream of its key."""
+        how = (self._tokenizer, self._params, self._stops)
+        keep = self._include_stop
+        return [Sequence(begun, *how, self._rng(key), include_stop=keep) for begun, key in batch]
+
+    def _decode(self, sequences: list[Sequence]) -> Iterator[tuple[Sequence, str]]:
+        """Continue texts side by side; yield each piece with its sequence."""
+        logits, state = _join([sequence.begun for sequence in sequences])
+        session = self._start(len(sequences), state)
         alive, histories = sequences, _histories(sequences)
         for left in range(self._max_new_tokens, 0, -1):
             draws = [sequence.draw() for sequence in alive]
             tokens = self._params.choose_each(logits, draws, histories)
             finished = False
+            if self._details:
+                for sequence, row, token in zip(alive, logits, tokens.tolist(), strict=True):
+                    sequence.note(token, row)
             for sequence, token in zip(alive, tokens.tolist(), strict=True):
                 if piece := sequence.push(token):
-                    yield sequence.index, piece
+                    yield sequence, piece
                 if sequence.finish_reason:
                     finished = True
             if left == 1:
@@ -200,16 +173,16 @@ class DecodingLoop:
             logits = session.step(tokens)
         for sequence in sequences:
             if piece := sequence.flush():
-                yield sequence.index, piece
+                yield sequence, piece
 
     def _start(self, texts: int, state: Any) -> Session:
         return self._stepper.start(texts, state, batched=self._batched)
 
-    def _rng(self, number: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(number,)))
+    def _rng(self, key: Key) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))
 
 
-def _histories(sequences: list[_Sequence]) -> list[TokenHistory]:
+def _histories(sequences: list[Sequence]) -> list[TokenHistory]:
     return [sequence.history for sequence in sequences if sequence.history]
 
 
@@ -219,6 +192,7 @@ def prefill(
     prompts: list[str],
     state: TextState | None = None,
     batched: bool = False,
+    unknown: str | None = None,
 ) -> list[TextState]:
     """Read prompts of any lengths side by side, all after the same state.
 
@@ -228,7 +202,7 @@ def prefill(
     Raises:
         TypeError, ValueError: ``state`` is not a state of this model.
     """
-    encoded = [_encode(tokenizer, prompt) for prompt in prompts]
+    encoded = [_encode(tokenizer, prompt, unknown) for prompt in prompts]
     ids = [tokens or [tokenizer.start_id] for tokens in encoded]
     if tokenizer.eot_id is not None and state is None:
         ids = [[tokenizer.eot_id, *tokens] for tokens in encoded]
@@ -323,25 +297,3 @@ def _join(states: list[TextState]) -> tuple[NDArray[np.float32], Any]:
     parts = zip(*(one.state for one in states), strict=True)
     logits = np.concatenate([one.logits for one in states])
     return logits, tuple(np.concatenate(part) for part in parts)
-
-
-def _check_stops(stop_strings: str | Iterable[str] | None) -> tuple[str, ...]:
-    if stop_strings is None:
-        return ()
-    if isinstance(stop_strings, str):
-        stop_strings = (stop_strings,)
-    stops = tuple(stop_strings) if isinstance(stop_strings, Iterable) else (stop_strings,)
-    if not all(isinstance(stop, str) and stop for stop in stops):
-        raise (ValueError if "" in stops else TypeError)(
-            f"`stop_strings` must be a non-empty str or several of them. Received: {stop_strings!r}"
-        )
-    return stops
-
-
-def _open_ending(text: str, stops: tuple[str, ...]) -> int:
-    """Return the length of the longest suffix of the text that begins a stop string."""
-    longest = max((len(stop) for stop in stops), default=1) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(stop.startswith(text[-length:]) for stop in stops):
-            return length
-    return 0

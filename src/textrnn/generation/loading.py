@@ -12,8 +12,12 @@ from textrnn.generation.sampler import Sampler
 from textrnn.generation.steppers import STEPPERS, old_ngram
 from textrnn.generation.steppers.base import check_layout
 from textrnn.history import History
+from textrnn.text.novelty import check_hashes
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.vocab import Vocab
+
+DOCUMENTS = "documents"
+"""The name, among a file's tensors, of the hashes of the documents that were trained on."""
 
 
 def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = None) -> Sampler:
@@ -38,10 +42,11 @@ def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = 
             f"Received: {str(path)!r}"
         )
     try:
+        documents = tensors.pop(DOCUMENTS, None)
         stepper = STEPPERS[kind](header["model"], tensors)
     except _WRONG as error:
         raise _unusable(error, path) from None
-    return Sampler(tokenizer, stepper, header)
+    return Sampler(tokenizer, stepper, header, documents)
 
 
 def read_model(
@@ -82,16 +87,21 @@ def read_model(
         except _WRONG as error:
             message = f"The file's header does not describe a model ({error!r:.200})"
             raise CorruptModelError(f"{message}. Received: {str(path)!r}") from None
-        old = kind == "ngram" and old_ngram.is_old(reader.layout)
+        shapes = {name: shape for name, shape in reader.layout.items() if name != DOCUMENTS}
+        old = kind == "ngram" and old_ngram.is_old(shapes)
         if kind in STEPPERS:
             layout = old_ngram.layout if old else STEPPERS[kind].layout
             try:
-                check_layout(layout(config), reader.layout)
+                check_layout(layout(config), shapes)
             except _WRONG as error:
                 raise _unusable(error, path) from None
         tensors = reader.tensors()
     if old:
         tensors = old_ngram.upgrade(config, tensors)
+    try:
+        check_hashes(tensors.get(DOCUMENTS))
+    except ValueError as error:
+        raise CorruptModelError(f"{error}. Received: {str(path)!r}") from None
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise CorruptModelError(
@@ -99,6 +109,11 @@ def read_model(
                 f"be used. Received: {str(path)!r}"
             )
     return header, tokenizer, history, tensors
+
+
+def document_tensors(hashes: NDArray[np.uint64] | None) -> dict[str, NDArray[Any]]:
+    """Return what a model file's tensors have of the documents that were trained on."""
+    return {} if hashes is None else {DOCUMENTS: hashes}
 
 
 def tokenizer_header(tokenizer: Tokenizer) -> dict[str, Any]:

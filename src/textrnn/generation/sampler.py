@@ -2,17 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Unpack, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from textrnn.checks import check_int, named_arguments
 from textrnn.generation.decoding import (
     DecodingLoop,
     SupportsStepping,
-    TextState,
     prefill,
     suppressed_ids,
 )
 from textrnn.generation.sampling import SamplingArguments, SamplingParams
+from textrnn.generation.sequence import GeneratedText, TextState
 from textrnn.text.tokenizer import Tokenizer
 
 
@@ -22,13 +26,18 @@ class _Arguments(SamplingArguments, total=False):
     suppress_tokens: Iterable[str]
     allowed_tokens: Iterable[str] | None
     stop_strings: str | Iterable[str] | None
+    include_stop: bool
+    novel: bool
     seed: int | None
     state: TextState | None
+    unknown: str | None
     include_prompt: bool
 
 
 class GenerationMixin(ABC):
     """The methods ``generate``, ``stream`` and ``state`` of ``Sampler`` and ``TextGenerator``."""
+
+    _hashes: NDArray[np.uint64] | None = None  # of the documents trained on
 
     @abstractmethod
     def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
@@ -38,7 +47,7 @@ class GenerationMixin(ABC):
     def generate(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
         self,
         prompt: str = "",
-        max_new_tokens: int = ...,
+        max_new_tokens: int | None = ...,
         *,
         num_return_sequences: Literal[1] = 1,
         **arguments: Unpack[_Arguments],
@@ -47,7 +56,7 @@ class GenerationMixin(ABC):
     def generate(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
         self,
         prompt: str = "",
-        max_new_tokens: int = ...,
+        max_new_tokens: int | None = ...,
         *,
         num_return_sequences: int,
         **arguments: Unpack[_Arguments],
@@ -55,8 +64,28 @@ class GenerationMixin(ABC):
     @overload
     def generate(
         self,
+        prompt: str = "",
+        max_new_tokens: int | None = ...,
+        *,
+        num_return_sequences: Literal[1] = 1,
+        return_details: Literal[True],
+        **arguments: Unpack[_Arguments],
+    ) -> GeneratedText: ...
+    @overload
+    def generate(
+        self,
+        prompt: str | Iterable[str] = "",
+        max_new_tokens: int | None = ...,
+        *,
+        num_return_sequences: int = 1,
+        return_details: Literal[True],
+        **arguments: Unpack[_Arguments],
+    ) -> GeneratedText | list[GeneratedText]: ...
+    @overload
+    def generate(
+        self,
         prompt: Iterable[str],
-        max_new_tokens: int = ...,
+        max_new_tokens: int | None = ...,
         *,
         num_return_sequences: int = 1,
         **arguments: Unpack[_Arguments],
@@ -65,7 +94,7 @@ class GenerationMixin(ABC):
     def generate(
         self,
         prompt: str | Iterable[str] = "",
-        max_new_tokens: int = 200,
+        max_new_tokens: int | None = None,
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -76,18 +105,24 @@ class GenerationMixin(ABC):
         suppress_tokens: Iterable[str] = (),
         allowed_tokens: Iterable[str] | None = None,
         stop_strings: str | Iterable[str] | None = None,
+        include_stop: bool = False,
         num_return_sequences: int = 1,
+        novel: bool = False,
         seed: int | None = None,
         state: TextState | None = None,
+        unknown: str | None = None,
         include_prompt: bool = True,
-    ) -> str | list[str]:
+        return_details: bool = False,
+    ) -> str | list[str] | GeneratedText | list[GeneratedText]:
         """Generate text, or many texts at once.
 
         Args:
-            prompt: the beginning of the text. The empty prompt begins as after a line break. For
-                several prompts (a list, an array, a Series, a generator) the result is a list.
+            prompt: the beginning of the text. The empty prompt begins as after a line break; a
+                model of documents begins a document. For several prompts (a list, an array, a
+                Series, a generator) the result is a list.
             max_new_tokens: the length of the text after the prompt, in tokens (at level "char":
-                characters), at least 0.
+                characters), at least 0. None is 200, and 1,000 for a model of documents, whose
+                texts end where a document ends.
             temperature: at least 0; lower is more predictable, 0 always takes the likeliest token.
             top_k: choose among the k likeliest tokens only.
             top_p: choose among the fewest likeliest tokens with this total probability, in (0, 1].
@@ -99,12 +134,19 @@ class GenerationMixin(ABC):
             allowed_tokens: likewise, the only tokens that are generated; None for all.
             stop_strings: end before the first of these; it is left out. Occurrences in the prompt
                 are ignored.
+            include_stop: end after the stop string instead.
             num_return_sequences: how many texts to generate for each prompt.
+            novel: draw a text again if it is one of the documents trained on, or was already
+                generated in this call. A warning says how many could not be replaced.
             seed: at least 0. The same seed generates the same text, and text i of a batch does not
                 depend on the size of the batch. None: a different text every time.
             state: what ``state()`` returned, to continue the text that it read; ``prompt`` follows
                 it.
+            unknown: what to do about a token of the prompt that the vocabulary does not hold:
+                "error", "skip" or "unk", as ``Vocab.encode``.
             include_prompt: begin the text with the prompt.
+            return_details: return each text as a ``GeneratedText``, with why it ended, its tokens
+                and their log-probabilities.
 
         Returns:
             The text. A list if ``num_return_sequences`` is above 1 or there are several prompts:
@@ -125,6 +167,7 @@ class GenerationMixin(ABC):
             allowed_tokens,
             stop_strings,
             seed,
+            {"include_stop": include_stop, "unknown": unknown, "details": return_details},
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -132,16 +175,21 @@ class GenerationMixin(ABC):
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
         )
-        texts = loop.generate(prompts, number, state)
+        each = [one for one in prompts for _ in range(number)]
+        results = loop.generate(prompts, [[(i,) for i in range(number)]] * len(prompts), state)
+        if novel:
+            loop.replace_known(each, results, number, state, self._hashes)
         if include_prompt:
-            texts = [prompts[i // number] + text for i, text in enumerate(texts)]
+            pairs = zip(each, results, strict=True)
+            results = [replace(result, text=one + result.text) for one, result in pairs]
+        texts = results if return_details else [result.text for result in results]
         return texts[0] if isinstance(prompt, str) and number == 1 else texts
 
     @named_arguments
     def stream(
         self,
         prompt: str = "",
-        max_new_tokens: int = 200,
+        max_new_tokens: int | None = None,
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -152,8 +200,10 @@ class GenerationMixin(ABC):
         suppress_tokens: Iterable[str] = (),
         allowed_tokens: Iterable[str] | None = None,
         stop_strings: str | Iterable[str] | None = None,
+        include_stop: bool = False,
         seed: int | None = None,
         state: TextState | None = None,
+        unknown: str | None = None,
         include_prompt: bool = True,
     ) -> Iterator[str]:
         """Generate text piece by piece, each as soon as it is certain.
@@ -169,6 +219,7 @@ class GenerationMixin(ABC):
             allowed_tokens,
             stop_strings,
             seed,
+            {"include_stop": include_stop, "unknown": unknown},
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -180,12 +231,15 @@ class GenerationMixin(ABC):
         return _chain(prompt, pieces) if include_prompt and prompt else pieces
 
     @named_arguments
-    def state(self, prompt: str = "", *, state: TextState | None = None) -> TextState:
+    def state(
+        self, prompt: str = "", *, state: TextState | None = None, unknown: str | None = None
+    ) -> TextState:
         """Read a text once, to continue it any number of times.
 
         Args:
             prompt: the text; the empty one begins as after a line break.
             state: what ``state()`` returned for the text before it.
+            unknown: as in ``generate``.
 
         Returns:
             The ``state`` argument of ``generate``, ``stream`` and ``state``.
@@ -195,21 +249,25 @@ class GenerationMixin(ABC):
             ValueError: ``state`` comes from another model.
         """
         _check_prompt(prompt)
-        return prefill(*self._tokenizer_and_stepper(), [prompt], state)[0]
+        return prefill(*self._tokenizer_and_stepper(), [prompt], state, unknown=unknown)[0]
 
     def _loop(
         self,
-        max_new_tokens: int,
+        max_new_tokens: int | None,
         suppress_tokens: Iterable[str],
         allowed_tokens: Iterable[str] | None,
         stop_strings: str | Iterable[str] | None,
         seed: int | None,
+        options: dict[str, Any],
         **sampling: Unpack[SamplingArguments],
     ) -> DecodingLoop:
         tokenizer, stepper = self._tokenizer_and_stepper()
         suppressed = suppressed_ids(tokenizer, suppress_tokens, allowed_tokens)
         params = SamplingParams(**sampling, suppressed=suppressed)
-        return DecodingLoop(tokenizer, stepper, params, max_new_tokens, stop_strings, seed)
+        if max_new_tokens is None:
+            max_new_tokens = 200 if tokenizer.eot_id is None else 1000
+        how = (max_new_tokens, stop_strings, seed)
+        return DecodingLoop(tokenizer, stepper, params, *how, **options)
 
 
 class Sampler(GenerationMixin):
@@ -221,12 +279,18 @@ class Sampler(GenerationMixin):
         vocab: the model's tokenizer.
         stepper: the model's stepper.
         header: the header of the model's file.
+        documents: the hashes of the documents it was trained on; None if there were none.
     """
 
     def __init__(
-        self, vocab: Tokenizer, stepper: SupportsStepping, header: dict[str, Any] | None = None
+        self,
+        vocab: Tokenizer,
+        stepper: SupportsStepping,
+        header: dict[str, Any] | None = None,
+        documents: NDArray[np.uint64] | None = None,
     ) -> None:
         self.vocab, self.stepper, self.header = vocab, stepper, header or {}
+        self._hashes = documents
 
     def _tokenizer_and_stepper(self) -> tuple[Tokenizer, SupportsStepping]:
         return self.vocab, self.stepper

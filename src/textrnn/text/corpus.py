@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from textrnn.checks import check_number
 from textrnn.text.levels import LEVELS
+from textrnn.text.novelty import hash_documents
 from textrnn.text.sources import Text, read_source, split
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import smallest_uint
@@ -34,6 +35,7 @@ class Corpus:
             boundary, and ``ids[0]`` is one. None for one text.
         seed: of the order in which an epoch reads the documents.
         documents: what a person should know of the documents, in words.
+        hashes: of all documents, those for validation included, as ``hash_documents`` makes them.
         spelling: the bits per character that it takes to spell the unknown tokens of both.
 
     Raises:
@@ -50,6 +52,7 @@ class Corpus:
     starts: NDArray[np.int64] | None = None
     seed: int = 0
     documents: str = ""
+    hashes: NDArray[np.uint64] | None = None
     spelling: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -152,6 +155,7 @@ def read_corpus(
         if tokenizer.eot_id is not None:
             part = 0.0 if held else validation_split
             corpus = _read_documents(documents, tokenizer, part, held, seed or 0)
+            corpus = replace(corpus, hashes=hash_documents([*documents, *held]))
             return _with_spelling(corpus, [*documents, *held])
     text, valid_text = _joined(source), _joined(valid or "")
     corpus = _read_one(text, level, vocab, new, validation_split, valid_text)
