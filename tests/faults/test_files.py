@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import textrnn
+from tests.data import make
 from tests.faults.files import (
     DATA,
     GOLDEN,
@@ -22,12 +23,13 @@ from tests.faults.files import (
     load_generator,
 )
 from tests.fuzz import fuzz_load as fuzz
-from textrnn import TextGenerator, load_sampler
+from textrnn import LambdaCallback, TextGenerator, load_sampler
 from textrnn.datasets import load_human_numbers
 from textrnn.errors import UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.models.arrays import state_arrays
 from textrnn.models.registry import MODELS
+from textrnn.text.levels import LEVELS
 
 pytestmark = pytest.mark.faults
 
@@ -65,6 +67,30 @@ def test_43_older_files_are_learnt_on(name):
     assert math.isfinite(gen.evaluate(text)["loss"])
     gen.fit(text, epochs=1, batch_size=2, seq_len=8, validation_split=0, verbose=0)
     assert len(gen.history) == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_43_every_level_has_a_golden_file(level):
+    """So have documents, and both ways of smoothing."""
+    headers = [fuzz.Original(DATA / name).header for name in GOLDEN]
+    assert level in {header["vocab"]["level"] for header in headers}
+    assert any(header["vocab"].get("eot") for header in headers)
+    smoothing = {header["model"].get("smoothing") for header in headers} - {None}
+    assert smoothing == {"witten_bell", "kneser_ney"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*-backup")))
+def test_43_the_backup_of_a_release_is_resumed_by_it_and_refused_by_others(tmp_path, name):
+    """If this fails because of a change before the release, ``make.py --backup`` makes it anew."""
+    path, release, steps = tmp_path / name, name.removesuffix("-backup"), []
+    path.write_bytes((DATA / name).read_bytes())
+    count = LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
+    if release == textrnn.__version__:
+        assert make.fit_backed_up(path, count).history.epoch == [0, 1, 2, 3]
+        assert 0 < len(steps) < 3 * len(set(steps))
+    else:
+        with pytest.raises(UnsupportedFormatError, match=f"by {release}"):
+            make.fit_backed_up(path)
 
 
 # Files of other kinds
