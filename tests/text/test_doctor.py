@@ -41,7 +41,7 @@ def test_a_good_text_needs_no_advice():
         (noise(400_000) + "".join(map(chr, range(0x4E00, 0x4E40))), "64 of 92 characters occur"),
         ("the same long line over and over\n" * 20_000, "lines repeat an earlier one"),
         ("\n".join(sorted(NAMES)), "The lines are sorted"),
-        (noise(400_000) + noise(40_000), "of the last tenth, which is kept for validation, stands"),
+        (noise(400_000) + noise(40_000), "of the last tenth, which is held out for validation"),
     ],
     ids=["very few", "few", "rare", "copies", "sorted", "overlap"],
 )

@@ -1,1 +1,1 @@
-"""From what people have to batches of ids."""
+"""From texts to batches of ids."""

@@ -11,38 +11,38 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class ContiguousBatcher:
-    """Cuts a long text into batches so that a recurrent model can read it without a break.
+    """Cuts a long text into batches that a recurrent model can read without a break.
 
     The text is laid out as ``batch_size`` parallel rows, each a contiguous part of it; batch k
-    is the k-th window of ``seq_len`` columns. So row r of batch k+1 goes on where row r of
-    batch k ended, and a state carried from batch to batch is the right one:
+    is the k-th window of ``seq_len`` columns. So row r of batch k+1 continues row r of batch k,
+    and the state can be carried from batch to batch:
 
         text    a b c d e f g h i j k l m         batch_size=2, seq_len=3
         row 0   a b c | d e f                     x of batch 0: a b c / g h i
         row 1   g h i | j k l                     y of batch 0: b c d / h i j
 
-    One pass over the batcher is one epoch. The last batch of an epoch is narrower where
-    ``seq_len`` does not divide the rows. Epoch e leaves out the first ``offset(e)`` ids, so
-    that the windows are cut elsewhere in every epoch; the rows stay equally long.
+    One pass over the batcher is one epoch. The last batch of an epoch is narrower if ``seq_len``
+    does not divide the length of the rows. Epoch e leaves out the first ``offset(e)`` ids, so that
+    the cuts between windows move with every epoch; the rows stay equally long.
 
     Nothing is copied or gathered: x and y are views of ``ids``, so a memory-mapped file works,
-    and so does a tensor on a GPU. They have the type that ``ids`` has: for a loop written by
-    hand pass ``torch.from_numpy(vocab.encode(text)).long()`` and get int64 tensors.
+    and so does a tensor on a GPU. They have the dtype of ``ids``: for a training loop by hand, pass
+    ``torch.from_numpy(vocab.encode(text)).long()`` to get int64 tensors.
 
     Args:
         ids: (N,) whole numbers, a NumPy array or a torch tensor, N at least 2.
         batch_size: rows read side by side, over all processes together.
-        seq_len: columns of a batch, the number of steps gradients flow back.
-        reorder: gives the ids of an epoch, from its number: as many, in another order. None: every
-            epoch reads ``ids`` as they are.
+        seq_len: columns of a batch, the number of steps that gradients flow back.
+        reorder: a function from the number of an epoch to its ids: the same ones in another
+            order. None: every epoch reads ``ids`` as they are.
         rank: the number of this process, from 0; each takes its share of the rows.
-        world_size: how many processes there are; ``batch_size`` must be a multiple of it.
+        world_size: the number of processes; ``batch_size`` must be a multiple of it.
 
     Attributes:
-        batch_size: as used; smaller than asked for where the text is too short, which is said
-            in one warning.
+        batch_size: as used; smaller than asked for if the text is too short, which causes a
+            warning.
         seq_len: likewise.
-        epoch: the number of the epoch that the next pass makes, 0 at first.
+        epoch: the number of the next epoch, 0 at first.
 
     Raises:
         DataError: fewer than two ids.
@@ -77,7 +77,7 @@ class ContiguousBatcher:
         check_int("seq_len", seq_len, 1)
         if getattr(ids, "ndim", None) != 1:
             raise TypeError(
-                "`ids` must be a flat array or tensor, as Vocab.encode gives it. "
+                "`ids` must be a flat array or tensor, as Vocab.encode returns it. "
                 f"Received: {type(ids).__name__} {ids!r:.60}"
             )
         self._ids, self._reorder = ids, reorder
@@ -87,11 +87,11 @@ class ContiguousBatcher:
         self._offsets = 1 + min(self.seq_len - 1, (targets - self.batch_size) // 16)
         self._row_len = (targets - self._offsets + 1) // self.batch_size
         self.epoch = 0
-        self._position = 0  # batches of this epoch that were given out
+        self._position = 0  # batches of this epoch that were yielded
         self._first = 0  # where the next pass begins
 
     def _fit_to(self, targets: int, batch_size: int, seq_len: int) -> tuple[int, int]:
-        """Return the largest batch that the text fills, at most the one asked for."""
+        """Return the largest sizes that the text fills, at most those asked for."""
         if targets < self.world_size:
             raise DataError(
                 f"The text must have at least {self.world_size + 1} tokens, so that every row "
@@ -116,22 +116,22 @@ class ContiguousBatcher:
 
     @property
     def tokens(self) -> int:
-        """How many ids one epoch predicts, over all processes together."""
+        """The number of ids that one epoch predicts, over all processes together."""
         return self.batch_size * self._row_len
 
     def offset(self, epoch: int) -> int:
         """Return the number of ids that an epoch leaves out at the start.
 
-        The rule: ``floor(S * frac(e * 0.618...))`` for epoch e, where S is ``seq_len`` (less
-        for a short text). With the golden ratio the cuts of any number of epochs lie well
-        apart. Epoch 0 leaves nothing out.
+        It is ``floor(S * frac(e * 0.618...))`` for epoch e, where S is ``seq_len`` (less for a
+        short text). With the golden ratio the cuts of any number of epochs are well apart.
+        Epoch 0 leaves nothing out.
         """
         return int(self._offsets * math.modf(epoch * _GOLDEN)[0])
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        """Return the (x, y) of one epoch, each (batch_size / world_size, up to seq_len).
+        """Yield the (x, y) of one epoch, each (batch_size / world_size, up to seq_len).
 
-        A pass that is left early counts for nothing: the next one begins the same epoch again.
+        A pass that is left early does not count: the next one begins the same epoch again.
         """
         start, length = self.offset(self.epoch), self.batch_size * self._row_len
         share = self.batch_size // self.world_size
@@ -148,11 +148,11 @@ class ContiguousBatcher:
         self._position = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position in the text: the epoch, and the batch that comes next in it."""
+        """Return the position in the text: the epoch, and its next batch."""
         return {"epoch": self.epoch, "batch": self._position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a position that ``state_dict`` gave; the next pass begins there.
+        """Go to a position that ``state_dict`` returned; the next pass begins there.
 
         >>> import numpy as np
         >>> batcher = ContiguousBatcher(np.arange(13), batch_size=2, seq_len=3)

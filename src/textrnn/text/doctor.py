@@ -1,4 +1,4 @@
-"""What a person should know of a text before training on it."""
+"""A report on a text, to read before training on it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from pathlib import Path
 from textrnn.text.sources import read_text
 
 _FEW, _ENOUGH = 20_000, 300_000  # characters
-_LONG_LINE = 20  # characters from which on an equal line is no chance
+_LONG_LINE = 20  # characters of a line that hardly repeats by chance
 _PIECE, _PIECES = 40, 100  # length and number of the pieces of the end that are looked up
-_MOST = 50_000_000  # characters that are looked at
+_MOST = 50_000_000  # the most characters to look at
 
 
 @dataclass(frozen=True)
 class TextReport:
-    """Holds what was found in a text; printed, it is one line for each finding.
+    """Holds what was found in a text; ``print`` shows one line per finding.
 
     Attributes:
         characters: the length of the text.
         distinct: how many different characters it has.
         rare: how many of them occur once or twice.
         lines: how many lines it has.
-        repeated_lines: how many of them, of 20 characters or more, are equal to an earlier one.
+        repeated_lines: how many of them, of 20 characters or more, repeat an earlier one.
         is_sorted: whether the lines are in alphabetical order.
-        overlap: the share of the pieces of the last tenth that stand in the rest, in [0, 1].
+        overlap: the share of pieces of the last tenth that also occur in the rest, in [0, 1].
     """
 
     characters: int
@@ -37,7 +37,7 @@ class TextReport:
     overlap: float
 
     def advice(self) -> Iterator[str]:
-        """Yield one sentence for each thing that is worth mending before training."""
+        """Yield one sentence for each thing worth fixing before training."""
         if self.characters < _ENOUGH:
             few = "very few" if self.characters < _FEW else "few"
             yield (
@@ -53,7 +53,7 @@ class TextReport:
         if self.repeated_lines > self.lines // 10:
             yield (
                 f"{self.repeated_lines:,} of {self.lines:,} lines repeat an earlier one: the "
-                "model will learn them word for word; take the copies out."
+                "model will learn them word for word; remove the copies."
             )
         if self.is_sorted and self.lines > 10:
             yield (
@@ -62,8 +62,8 @@ class TextReport:
             )
         if self.overlap > 0.2:
             yield (
-                f"{self.overlap:.0%} of the last tenth, which is kept for validation, stands "
-                "word for word in the rest: the validation loss will flatter."
+                f"{self.overlap:.0%} of the last tenth, which is held out for validation, also "
+                "occurs in the rest, word for word: the validation loss will be too good."
             )
 
     def __str__(self) -> str:
@@ -72,18 +72,18 @@ class TextReport:
             f"{self.rare:,} of them once or twice",
             f"lines       {self.lines:,}, {self.repeated_lines:,} repeat an earlier one, "
             f"{'sorted' if self.is_sorted else 'not sorted'}",
-            f"overlap     {self.overlap:.0%} of the pieces of the last tenth stand in the rest",
+            f"overlap     {self.overlap:.0%} of the pieces of the last tenth are also in the rest",
         ]
         return "\n".join([*facts, *(f"advice      {line}" for line in self.advice())])
 
 
 def examine(text: str | Path, encoding: str | None = None) -> TextReport:
-    r"""Return what a person should know of a text before training on it.
+    r"""Return a report on a text, to read before training on it.
 
     Args:
-        text: the text itself, or a ``Path`` as ``fit`` takes it. Of a very long one only the
-            first 50 million characters are looked at.
-        encoding: of the file; None is UTF-8.
+        text: the text itself, or a ``Path`` as for ``fit``. Of a very long text only the first
+            50 million characters are examined.
+        encoding: of the file; None for UTF-8.
 
     Raises:
         DataError, OSError: the text cannot be read.
@@ -111,7 +111,7 @@ def examine(text: str | Path, encoding: str | None = None) -> TextReport:
 
 
 def _overlap(text: str) -> float:
-    """Return the share of pieces of the last tenth that stand in the rest."""
+    """Return the share of pieces of the last tenth that also occur in the rest."""
     cut = len(text) - len(text) // 10
     step = max(_PIECE, (len(text) - cut) // _PIECES)
     pieces = [text[i : i + _PIECE] for i in range(cut, len(text) - _PIECE, step)]

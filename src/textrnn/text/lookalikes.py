@@ -1,7 +1,7 @@
-"""What is passed for a text and is none: file names, addresses, tables, single characters.
+"""What is passed as a text by mistake: file names, addresses, tables, single characters.
 
-Each is an error with the expression that was meant. Trained on, it would show only in what the
-model writes.
+Each is an error that says what to pass instead. Without it, the mistake would show only in the text
+that the model generates.
 """
 
 import re
@@ -13,7 +13,7 @@ from textrnn.errors import DataError
 
 _LONGEST = 259  # characters of a file name
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\w")
-_ABSOLUTE = re.compile(r"(~\w*)?/\w|[A-Za-z]:[/\\]|\\\\\w")  # from its beginning on
+_ABSOLUTE = re.compile(r"(~\w*)?/\w|[A-Za-z]:[/\\]|\\\\\w")  # at its beginning
 _PATH = re.compile(r"\w:?[/\\](\w|$)|^\.{0,2}/\w|^~\w*/|^\\\\\w")  # with a folder, anywhere
 _SUFFIX = re.compile(r"\w\.(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{1,8}$")
 _TEXT_SUFFIX = re.compile(
@@ -24,8 +24,8 @@ _TEXT_SUFFIX = re.compile(
 def check_text(text: str) -> None:
     """Raise ``DataError`` if a text is the name of a file or folder, or looks like one.
 
-    A text with a line break or of 260 characters never does, nor one with a space but for a whole
-    path to a file.
+    A text with a line break or of 260 characters never does. One with a space only does if it is a
+    whole path to a file.
     """
     if not _may_be_a_name(text):
         return
@@ -73,7 +73,7 @@ def check_documents(documents: Sequence[object]) -> None:
     """Raise an error for documents that are file names, addresses, rows or single characters.
 
     Raises:
-        DataError: they are strings, and no texts.
+        DataError: they are strings, but not texts.
         TypeError: they are rows of a table.
     """
     for i, document in enumerate(documents):
@@ -114,7 +114,7 @@ def _may_be_a_name(text: str) -> bool:
 
 
 def _is_file_name(document: str) -> bool:
-    """Whether a document names a file that exists; a bare word, like one of names, does not."""
+    """Return whether a document names an existing file; a bare word never does."""
     if len(document) > _LONGEST:
         return False
     named = "." in document[-9:] and _SUFFIX.search(document[-10:]) is not None
@@ -131,5 +131,5 @@ def _looks_like_a_place(document: str) -> bool:
 def _existing(name: str) -> Path | None:
     try:
         return Path(name) if Path(name).exists() else None
-    except (OSError, ValueError):  # no possible name on this system
+    except (OSError, ValueError):  # not a possible name on this system
         return None

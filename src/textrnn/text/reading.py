@@ -1,4 +1,4 @@
-"""A file's bytes as text: compression, encoding and line ends."""
+"""Reading of a file's bytes as text: compression, encoding and line ends."""
 
 import bz2
 import gzip
@@ -21,7 +21,7 @@ _MARKS = {  # byte order marks, the longer ones first
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-_KINDS = {  # what is no text, by its first bytes
+_KINDS = {  # files that are not text, by their first bytes
     b"%PDF": "a PDF document",
     b"\xd0\xcf\x11\xe0": "a document of an old Office program",
     b"{\\rtf": "an RTF document",
@@ -32,7 +32,7 @@ _KINDS = {  # what is no text, by its first bytes
     b"SQLite format 3": "a database",
 }
 _GUESSES = ("cp1252", "cp1250", "iso-8859-2", "cp1251", "koi8-r", "cp1253", "gbk", "shift_jis")
-_SHOWN = 40  # characters of a line that cannot be read
+_SHOWN = 40  # characters to show of a line that cannot be read
 _MOST_GUESSES = 4
 
 
@@ -41,11 +41,11 @@ def read_file(path: Path, encoding: str | None = None) -> str:
 
     Args:
         path: a text file; one compressed with gzip, bzip2 or xz is decompressed.
-        encoding: of its bytes; None is UTF-8, with or without a byte order mark.
+        encoding: of its bytes; None for UTF-8, with or without a byte order mark.
 
     Raises:
-        DataError: the file is no text, or is not in this encoding; the message shows how the
-            first line that cannot be read would read in likely encodings.
+        DataError: the file is not a text, or not in this encoding; the message shows the first bad
+            line in likely encodings.
         LookupError: there is no such encoding.
         OSError: the file cannot be read.
     """
@@ -62,10 +62,10 @@ def read_file(path: Path, encoding: str | None = None) -> str:
 def files_in(folder: Path) -> list[Path]:
     """Return the text files in a folder and the folders below it, sorted by their paths.
 
-    Hidden files are left out, and so is what begins like something else than text.
+    Hidden files are left out, and so are files that do not begin like text.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no text files.
     """
     found = [
         path
@@ -93,7 +93,7 @@ def _decompress(data: bytes, path: Path) -> bytes:
 
 
 def _check_kind(data: bytes, path: Path) -> None:
-    """Refuse what is no UTF-8 text, by name where its first bytes give it away."""
+    """Raise ``DataError`` for a file that is not UTF-8 text, with its kind if that is known."""
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             raise DataError(_pass_encoding(f"The file is {encoding.upper()}", encoding, path))
@@ -110,7 +110,7 @@ def _check_kind(data: bytes, path: Path) -> None:
         wide = "utf-16-le" if data[1::2].count(0) > data[0::2].count(0) else "utf-16-be"
         raise DataError(_pass_encoding("The file looks like UTF-16", wide, path))
     raise DataError(
-        f"The file is no text: there is a NUL byte at byte offset {at}. Received: {str(path)!r}"
+        f"The file is not a text: it has a NUL byte at byte offset {at}. Received: {str(path)!r}"
     )
 
 
@@ -123,8 +123,8 @@ def _pass_encoding(problem: str, encoding: str, path: Path) -> str:
 
 
 def _advice(data: bytes, error: UnicodeDecodeError, encoding: str | None, path: Path) -> str:
-    """Return the message about bytes that are not in an encoding."""
-    at = error.start + len(data) - len(error.object)  # a byte order mark was taken off
+    """Return the message for bytes that are not in an encoding."""
+    at = error.start + len(data) - len(error.object)  # a byte order mark was dropped
     begin = data.rfind(b"\n", 0, at) + 1
     end = data.find(b"\n", at)
     line = data[max(begin, at - _SHOWN) : end if end >= 0 else None][: 2 * _SHOWN]
@@ -137,7 +137,7 @@ def _advice(data: bytes, error: UnicodeDecodeError, encoding: str | None, path: 
 
 
 def _guesses(data: bytes, line: bytes, tried: str | None) -> Iterator[tuple[str, str]]:
-    """Yield likely encodings and how they would read a line, each reading once."""
+    """Yield likely encodings and a line decoded with them, each result once."""
     seen = set()
     for name in _GUESSES:
         try:
@@ -152,7 +152,7 @@ def _guesses(data: bytes, line: bytes, tried: str | None) -> Iterator[tuple[str,
 
 
 def _oddness(text: str) -> int:
-    """Return how many capitals follow a letter: few where the right encoding was guessed."""
+    """Return how many capitals follow a small letter: few if the encoding was guessed right."""
     pairs = pairwise(text)
     return sum(
         (a.islower() and b.isupper()) or (a.isalpha() and not b.isprintable()) for a, b in pairs

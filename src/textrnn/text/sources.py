@@ -1,4 +1,4 @@
-"""What a user handed over, as one string."""
+"""The text that a user passed, as a string or a list of documents."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,23 +13,22 @@ from textrnn.text.lookalikes import check_collection, check_documents, check_tex
 from textrnn.text.reading import files_in, read_file
 
 Text = str | Path | Iterable[str | Path]
-"""What ``fit`` and ``evaluate`` take: a text, a file, or documents."""
+"""What ``fit`` and ``evaluate`` accept: a text, a file, or documents."""
 
 
 Tokens = TypeVar("Tokens", str, NDArray[Any])
 
 
 def read_text(text: Text, encoding: str | None = None) -> str:
-    r"""Return the text that a user means, as one string.
+    r"""Return a text as one string.
 
     Args:
-        text: a ``str`` is the text itself; a ``Path`` is a text file, which may be compressed
-            with gzip, bzip2 or xz, or a folder, all whose text files are read; a list (or any
-            other iterable) holds documents, each a ``str`` or a ``Path``, which are joined by a
-            line break. Lines that end in their line break, as an open file gives them, are one
-            text. Line ends in files become ``"\n"``, as ``open`` reads them; a byte order mark
-            is dropped.
-        encoding: of the files; None is UTF-8.
+        text: a ``str`` is the text itself. A ``Path`` is a text file, which may be compressed with
+            gzip, bzip2 or xz, or a folder of text files. A list (or any other iterable) holds
+            documents, each a ``str`` or a ``Path``; they are joined by a line break. Lines that
+            keep their line breaks, as an open file yields them, are one text. In files, line ends
+            become ``"\n"``, as ``open`` reads them, and a byte order mark is dropped.
+        encoding: of the files; None for UTF-8.
 
     Returns:
         The text, at least one character long.
@@ -37,7 +36,7 @@ def read_text(text: Text, encoding: str | None = None) -> str:
     Raises:
         DataError: the text is empty, the file is not UTF-8 (with the offset of the first bad
             byte), or a ``str`` is the name of a file or looks like one.
-        TypeError: ``text`` is none of these: ``bytes``, a table or a dict for instance.
+        TypeError: ``text`` is something else, such as ``bytes``, a table or a dict.
         OSError: the file cannot be read.
 
     >>> read_text(["first document", "second"])
@@ -48,10 +47,10 @@ def read_text(text: Text, encoding: str | None = None) -> str:
 
 
 def read_source(text: Text, encoding: str | None = None) -> str | list[str]:
-    r"""Return what a user means: one text as a ``str``, or a list of two or more documents.
+    r"""Return one text as a ``str``, or a list of two or more documents.
 
     A single document is one text, and so are lines that keep their line breaks, as an open file
-    gives them. Empty documents are left out.
+    yields them. Empty documents are left out.
 
     Args:
         text: as in ``read_text``.
@@ -92,10 +91,10 @@ def read_source(text: Text, encoding: str | None = None) -> str | list[str]:
 def split(
     tokens: Tokens, validation_split: float, validation: Tokens | None = None
 ) -> tuple[Tokens, Tokens]:
-    """Split a text for training and validation: the validation text is the end of it.
+    """Split a text for training and validation: its end is for validation.
 
     Args:
-        tokens: a whole text: a ``str`` or an array of ids.
+        tokens: the whole text, a ``str`` or an array of ids.
         validation_split: the part kept for validation, in [0, 1); 0 for none.
         validation: a text for validation instead; then all of ``tokens`` is for training.
 
@@ -125,7 +124,7 @@ def split(
 
 
 def _documents(items: Sequence[object], encoding: str | None) -> str | list[str]:
-    """Return documents that are not empty, or one text where there is one, or lines of one."""
+    """Return the non-empty documents, or one text if they are its lines or there is only one."""
     check_documents(items)
     lines = all(isinstance(line, str) and line.find("\n") == len(line) - 1 for line in items[:-1])
     texts = [_read_document(document, i, encoding) for i, document in enumerate(items)]

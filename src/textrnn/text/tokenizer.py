@@ -17,26 +17,27 @@ class Decoder(ABC):
 
     @abstractmethod
     def push(self, token: int) -> str:
-        """Take the next id, in [0, V); return the text that is certain by now."""
+        """Take the next id, in [0, V); return the text that is now certain."""
 
     def flush(self) -> str:
-        """Return the text that was held back, when no id follows."""
+        """Return the text that was held back, once no id follows."""
         return ""
 
 
 class Tokenizer(ABC):
-    """Numbers the tokens of texts. ``Vocab`` is one; so is any class that fills in this one.
+    """Base class of tokenizers, such as ``Vocab``: turns text into ids and ids into text.
 
-    A tokenizer of your own needs ``encode``, ``token_text``, ``__len__``, ``to_config`` and
-    ``from_config``. One whose tokens cannot simply be written one after the other also needs a
-    ``decoder``; one that can learn new tokens needs ``extend``.
+    Your own tokenizer needs ``encode``, ``token_text``, ``__len__``, ``to_config`` and
+    ``from_config``. If its text is more than its tokens' texts joined together, it also needs a
+    ``decoder``; if it can learn new tokens, it needs ``extend``.
 
     Attributes:
-        unk_id: the id that stands for every unknown token, or None.
-        eot_id: the id that stands between documents, read and predicted but never written, or
-            None. ``token_text`` of it is ``""``, and ``encode`` never returns it.
-        start_id: the id that is read before a text with nothing before it.
-        joint: what must stand between two texts so that no token spans both.
+        unk_id: the id of the unknown token, or None.
+        eot_id: the id of the boundary between documents, or None. The boundary is read and
+            predicted but never written: its ``token_text`` is ``""``, and ``encode`` never
+            returns it.
+        start_id: the id that is read at the start of a text.
+        joint: the text between two documents that keeps tokens from spanning both.
         limits: the keyword arguments of ``extend`` that ``fit`` uses.
 
     >>> class Digits(Tokenizer):
@@ -64,7 +65,7 @@ class Tokenizer(ABC):
 
     @property
     def name(self) -> str:
-        """What a reader calls this kind of tokenizer: the level of a ``Vocab``, else its class."""
+        """The name of this kind of tokenizer: the level of a ``Vocab``, else the class's name."""
         return type(self).__name__
 
     @abstractmethod
@@ -86,11 +87,11 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def token_text(self, token: int) -> str:
-        """Return how a token is shown: its text, as far as it has one of its own."""
+        """Return the text that shows a token."""
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
-        """Return what ``from_config`` needs, as JSON has it."""
+        """Return what ``from_config`` needs, as values for JSON."""
 
     @classmethod
     @abstractmethod
@@ -113,7 +114,7 @@ class Tokenizer(ABC):
         """Return a decoder for one text.
 
         Args:
-            after: the id that stands before the text, or None.
+            after: the id before the text, or None.
 
         Raises:
             UnknownTokenError: ``after`` is not in [0, V).
@@ -135,7 +136,7 @@ class Tokenizer(ABC):
     def encode_documents(
         self, documents: Sequence[str], *, unknown: str | None = None
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return the ids (N,) of documents, one after the other, and how many each has (D,).
+        """Return the ids (N,) of documents, one after the other, and the number of each (D,).
 
         Raises:
             UnknownTokenError: as ``encode``; the message has the number of the document.
@@ -149,25 +150,25 @@ class Tokenizer(ABC):
         return np.concatenate(parts), np.array([len(part) for part in parts], dtype=np.int64)
 
     def extend(self, text: str | Sequence[str], **limits: Any) -> "Tokenizer":
-        """Return a tokenizer with the tokens of a text besides; this one where it learns none.
+        """Return a tokenizer that also has the tokens of a text; this one if none is new.
 
         Known tokens keep their ids, except special ones, which may stay the last.
 
         Args:
             text: a text, or a list of documents, which also need an ``eot_id``.
-            **limits: those of ``limits``.
+            **limits: the arguments in ``limits``.
         """
         return self
 
     def init_from(self, other: "Tokenizer") -> NDArray[np.int64]:
         """Return which token of another tokenizer each token of this one should start from.
 
-        It is the same one where ``other`` has it; else the same letter or word in another case
-        or without its diacritics, where ``other`` has that. The boundary between documents starts
-        from what ``other`` reads before a text.
+        It is the same token if ``other`` has it, else the same letter or word in another case or
+        without its diacritics. The boundary between documents starts from the token that
+        ``other`` reads at the start of a text.
 
         Returns:
-            (V,) int64, ids of ``other``; -1 where nothing is alike.
+            (V,) int64, ids of ``other``; -1 if it has no similar token.
         """
         result = np.full(len(self), -1, dtype=np.int64)
         for token, text in ((i, self.token_text(i)) for i in range(len(self))):
@@ -193,7 +194,7 @@ def check_tokenizer(name: str, value: object) -> None:
 
 
 class TokenDecoder(Decoder):
-    """Writes the texts of tokens one after the other.
+    """Joins the texts of tokens.
 
     Args:
         texts: the text of every token, by id.

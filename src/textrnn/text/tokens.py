@@ -1,4 +1,4 @@
-"""What every kind of token needs: checks, likeness, and the numbers that ids fit in."""
+"""What all kinds of tokens need: checks, similar forms, and the dtype of ids."""
 
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 UNK = "<unk>"
-"""How the token for "none of the others" is written. No text holds it as one token."""
+"""The text of the unknown token. No text holds it as one token."""
 
 MAX_CODE_POINT = 0x10FFFF
 
@@ -25,7 +25,7 @@ def smallest_uint(number: int) -> np.dtype[Any]:
 
 
 def fallback_forms(token: str) -> Iterator[str]:
-    """Return the tokens that one is most like, the nearest first: other case, no diacritics.
+    """Yield similar tokens, the most similar first: other case, no diacritics.
 
     >>> list(dict.fromkeys(fallback_forms("É")))
     ['é', 'É', 'e', 'E', 'é ', 'É ']
@@ -39,22 +39,22 @@ def fallback_forms(token: str) -> Iterator[str]:
 def from_codes(codes: object) -> str:
     """Return the token that a file holds as a list of code points, or raise what ``chr`` does."""
     if not isinstance(codes, list) or any(type(code) is not int for code in codes):
-        raise TypeError(f"{codes!r:.60} is no list of whole numbers")
+        raise TypeError(f"{codes!r:.60} is not a list of whole numbers")
     return "".join(map(chr, codes))
 
 
 def other_form(
     text: str, span: tuple[int, int], known: Container[str], cut: Callable[[str], Sequence[str]]
 ) -> str | None:
-    r"""Name the Unicode form, NFC or NFD, in which a part of a text has known tokens only.
+    r"""Return the Unicode form, NFC or NFD, in which all tokens of a part of a text are known.
 
-    What belongs to it is taken with it: the letter before a combining mark, the marks after it.
+    The part includes the letter before a combining mark, and the marks after it.
 
     Args:
         text: the text.
         span: where the part begins and ends.
         known: the known tokens.
-        cut: gives the tokens of a text.
+        cut: returns the tokens of a text.
 
     >>> other_form("cafe\u0301", (4, 5), {"\xe9"}, cut=list)
     'NFC'

@@ -1,4 +1,4 @@
-"""Tokenizers that are a list of tokens: what is a token is a matter of the level."""
+"""Tokenizers that are a list of tokens; the level defines what a token is."""
 
 import contextlib
 from collections import Counter
@@ -25,39 +25,39 @@ from textrnn.text.tokens import (
 class Vocab(Tokenizer):
     r"""The tokens of a text, numbered: it turns text into ids and ids into text.
 
-    Tokens are sorted by code point (at level "bpe" as they were learnt), so the same text gives
-    the same ids on every machine. At every level ``decode(encode(text)) == text``.
+    Tokens are sorted by code point (at level "bpe" in the order of learning), so a text has the
+    same ids on every machine. At every level ``decode(encode(text)) == text``.
 
     Level ``"char"``: a token is a code point; nothing is normalised, lone surrogates included.
 
     Level ``"word"``: a token is a word (``don't`` is one), a punctuation mark with the space
     that follows it, or a piece of white space; in scripts without spaces between words, such as
-    Chinese, a character. A single space between two words is no token: it is what stands between
-    two words unless another token does.
+    Chinese, it is a character. A single space between two words is not a token: ``decode`` puts it
+    between two words unless another token is there.
 
-    Level ``"split"``: a token is what stands between white space; a single space between two is
-    none, other white space is a token for each character.
+    Level ``"split"``: a token is the text between white space. A single space between two tokens is
+    not a token; of other white space each character is one.
 
     Level ``"byte"``: a token is a byte of the text in UTF-8. Level ``"bpe"``: a token is a byte or
-    a frequent run of bytes, learnt from a text (byte-pair encoding). Both know every text; what
-    is not UTF-8 is decoded as U+FFFD. A part of a character is shown as Python's
-    ``surrogateescape`` shows it.
+    a frequent run of bytes, learned from a text (byte-pair encoding). Neither has unknown tokens.
+    Bytes that are not UTF-8 are decoded as U+FFFD. Part of a character is shown as by Python's
+    ``surrogateescape``.
 
     Args:
         tokens: the tokens, in the order of their ids; no two alike.
         level: ``"char"``, ``"word"``, ``"split"``, ``"byte"`` or ``"bpe"``.
-        unk: whether a last token stands for every token that is not in the list.
-        eot: whether a token after those of the list stands between documents.
+        unk: whether to add a last token that stands for all tokens not in the list.
+        eot: whether to add a token for the boundary between documents.
 
     Attributes:
         itos: id to token, a list of ``str``; ``""`` is the boundary between documents.
-        stoi: token to id, a dict; the boundary is not in it.
-        level: as given.
+        stoi: token to id, a dict, without the boundary.
+        level: the level's name.
         unk_id: the id of the unknown token, or None.
-        eot_id: the id of the boundary between documents, or None. It is read and predicted, but
-            never written: no text has it, and it has no text.
-        start_id: the id read before a text that has nothing before it: the boundary's, else the
-            line break's, or 0 where there is neither.
+        eot_id: the id of the boundary between documents, or None. The boundary is read and
+            predicted but never written: it has no text.
+        start_id: the id that is read at the start of a text: the boundary, else the line break,
+            or 0 if there is neither.
 
     Raises:
         VocabError: no tokens, two alike, or one that the level cannot have.
@@ -120,18 +120,18 @@ class Vocab(Tokenizer):
         r"""Collect the tokens of a text, or of documents.
 
         Args:
-            text: at least one character; or documents, which have a boundary between them.
+            text: at least one character; or documents, which add the boundary between them.
             level: ``"char"``, ``"word"``, ``"split"``, ``"byte"`` or ``"bpe"``.
             max_size: keep only this many tokens, the most frequent ones (of equally frequent
-                ones those that sort first); at level "bpe" 4,096 if None, 256 at least.
+                ones those that sort first). At level "bpe" at least 256; None for 4,096.
             min_freq: keep only tokens that occur at least this often.
 
         Returns:
-            A vocabulary. If something was left out, it has an unknown token besides.
+            A vocabulary; if tokens were left out, with an unknown token in addition.
 
         Raises:
             DataError: the text is empty.
-            VocabError: nothing occurs ``min_freq`` times.
+            VocabError: no token occurs ``min_freq`` times.
 
         >>> Vocab.from_text("abracadabra", max_size=2)
         Vocab(3 tokens, level='char', unk_id=2)
@@ -144,15 +144,14 @@ class Vocab(Tokenizer):
         return cls(tokens, level, unk=unk, eot=not isinstance(text, str))
 
     def extend(self, text: str | Iterable[str], **limits: Any) -> "Vocab":
-        """Return a vocabulary with the tokens of another text besides, or this one if none is new.
+        """Return a vocabulary that also has the tokens of another text; this one if none is new.
 
-        Known tokens keep their ids, but for the special ones, which stay the last: the boundary
-        between documents, and the unknown token.
+        Known tokens keep their ids, except special ones, which stay the last: the boundary between
+        documents and the unknown token.
 
         Args:
-            text: at least one character; or documents, which need the boundary.
-            **limits: ``max_size`` and ``min_freq`` of ``from_text``: which tokens of the text
-                are frequent enough to be added.
+            text: at least one character; or documents, which add the boundary.
+            **limits: ``max_size`` and ``min_freq`` of ``from_text``, for the tokens of the text.
 
         Raises:
             DataError, VocabError: as ``from_text``.
@@ -211,8 +210,8 @@ class Vocab(Tokenizer):
         Args:
             text: any text, the empty one included.
             unknown: what to do about a token that is not in the vocabulary: ``"error"``,
-                ``"skip"`` (leave it out) or ``"unk"`` (write the unknown token's id). None is
-                "unk" where the vocabulary has an unknown token, and "error" elsewhere.
+                ``"skip"`` (leave it out) or ``"unk"`` (use the unknown token's id). None is
+                "unk" if the vocabulary has an unknown token, and "error" otherwise.
 
         Returns:
             (N,) array of the smallest unsigned integer type that holds every id.
@@ -248,13 +247,13 @@ class Vocab(Tokenizer):
     def encode_documents(
         self, documents: Sequence[str], *, unknown: str | None = None
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return the ids (N,) of documents, one after the other, and how many each has (D,).
+        """Return the ids (N,) of documents, one after the other, and the number of each (D,).
 
         Raises:
             UnknownTokenError, VocabError: as ``encode``.
         """
         if self._level.one_to_one and unknown != "skip":
-            with contextlib.suppress(UnknownTokenError):  # below, it has the document's number
+            with contextlib.suppress(UnknownTokenError):  # raised below, with the document's number
                 ids = self.encode("".join(documents), unknown=unknown)
                 return ids, np.array([len(document) for document in documents], dtype=np.int64)
         return super().encode_documents(documents, unknown=unknown)
@@ -275,8 +274,8 @@ class Vocab(Tokenizer):
         """Return a decoder for one text.
 
         Args:
-            after: the id that stands before the text, or None. At level "word" the text begins
-                with a space where its first token and the one before it are words.
+            after: the id before the text, or None. At level "word" the text begins with a space if
+                its first token and the one before it are words.
 
         Raises:
             UnknownTokenError: ``after`` is not in [0, len(vocab)).
@@ -289,10 +288,10 @@ class Vocab(Tokenizer):
         return self._level.decoder(self.itos, after)
 
     def to_config(self) -> dict[str, Any]:
-        """Return this vocabulary as plain numbers and words, for a JSON file.
+        """Return this vocabulary as plain values, for a JSON file.
 
-        Tokens are written as code points, because JSON text cannot hold every ``str`` (two
-        lone surrogates would come back as one emoji).
+        Tokens are lists of code points, because JSON cannot hold every ``str`` (two lone surrogates
+        would become one emoji).
 
         >>> Vocab("ab").to_config()
         {'level': 'char', 'symbols': [[97], [98]], 'unk': False}

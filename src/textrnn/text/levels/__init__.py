@@ -16,4 +16,4 @@ LEVELS: dict[str, Level] = {
     "byte": ByteLevel(),
     "bpe": BPELevel(),
 }
-"""What ``Vocab(level=...)`` takes, and what stands in a saved file."""
+"""The levels by name, as in ``Vocab(level=...)`` and in saved files."""

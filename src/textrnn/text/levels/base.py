@@ -16,15 +16,15 @@ from textrnn.text.tokens import smallest_uint
 
 
 class Level(ABC):
-    """Says what a token of a ``Vocab`` is. It holds nothing of its own.
+    """Defines what a token of a ``Vocab`` is. It has no state.
 
     Attributes:
         form: what a token must be, for an error message.
         joint: as in ``Tokenizer``.
         limits: the arguments of ``Vocab.from_text`` that ``fit`` uses.
-        one_to_one: whether every character is one token, whatever stands beside it.
-        complete: whether the tokens of every vocabulary write every text, so that none is ever
-            unknown or added.
+        one_to_one: whether every character is one token, whatever is beside it.
+        complete: whether every vocabulary can write every text, so that no token is ever unknown
+            or added.
     """
 
     form = "a non-empty str"
@@ -38,7 +38,7 @@ class Level(ABC):
         """Return the tokens of a text."""
 
     def span(self, text: str, index: int) -> tuple[int, int]:
-        """Return where in the text token number ``index`` begins and ends."""
+        """Return the begin and the end of token number ``index`` in the text."""
         start = end = 0
         for token in islice(self.cut(text), index + 1):
             start = text.index(token, end)
@@ -61,10 +61,10 @@ class Level(ABC):
         Args:
             texts: a text, or documents; no token spans two of them.
             max_size: as in ``Vocab.from_text``.
-            min_freq: as there.
+            min_freq: likewise.
 
         Raises:
-            VocabError: nothing occurs ``min_freq`` times.
+            VocabError: no token occurs ``min_freq`` times.
         """
         counts: Counter[str] = Counter()
         for text in ["".join(texts)] if self.one_to_one else texts:
@@ -99,12 +99,12 @@ class Level(ABC):
 
 
 class SpacingDecoder(Decoder):
-    """Puts a space between two words.
+    """Adds the space between two words.
 
     Args:
         tokens: the text of every token, by id.
-        after: the id that stands before the text, or None.
-        is_word: says of a token whether it is one.
+        after: the id before the text, or None.
+        is_word: whether a token is a word.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class SpacingDecoder(Decoder):
         self._after_word = after is not None and is_word(tokens[after])
 
     def push(self, token: int) -> str:
-        """Return the token, with a space before it where it is a word after a word."""
+        """Return the token, with a space before it if it is a word that follows a word."""
         text = self._tokens[token]
         after_word, self._after_word = self._after_word, self._is_word(text)
         return f" {text}" if after_word and self._after_word else text

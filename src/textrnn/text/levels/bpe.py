@@ -1,9 +1,9 @@
 r"""Level "bpe": a token is a frequent run of bytes, by byte-pair encoding (Sennrich et al. 2016).
 
-The tokens are the 256 bytes and the runs that were put together from two tokens before them, the
-most frequent pair first. A text is cut into pieces: a word with the space before it, a number,
-signs, white space. In each piece the two neighbours that make the earliest token are put together
-until none do. So the list of tokens, in its order, is all that is kept.
+The tokens are the 256 bytes, and runs that were merged from two earlier tokens, the most frequent
+pair first. A text is cut into pieces: a word with the space before it, a number, signs, white
+space. In each piece the two neighbours that make the earliest token are merged, until no merge is
+left. So the list of tokens, in its order, is all there is to save.
 """
 
 import heapq
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     import regex
 
 SIZE = 4096
-"""Tokens where ``max_size`` is None."""
+"""The number of tokens if ``max_size`` is None."""
 
-_LONGEST = 32  # characters in a piece, so that encoding one is fast
+_LONGEST = 32  # the most characters of a piece, so that encoding it is fast
 _PIECE = (
     rf" ?[\p{{L}}\p{{M}}]{{1,{_LONGEST}}}| ?\p{{N}}{{1,3}}"
     rf"| ?[^\s\p{{L}}\p{{M}}\p{{N}}]{{1,{_LONGEST}}}|\s{{1,{_LONGEST}}}(?!\S)|\s"
 )
-_MOST_PIECES = 50_000  # different ones to learn from, the most frequent
+_MOST_PIECES = 50_000  # the most different pieces to learn from
 _MOST_CACHED = 1 << 18
 
 
 class BPELevel(Level):
-    """Cuts a text into runs of bytes that were frequent in the text it was made from."""
+    """Cuts a text into runs of bytes that were frequent in the text of the vocabulary."""
 
     form = "1 to 132 bytes"
     complete = True
@@ -48,21 +48,21 @@ class BPELevel(Level):
         """Return whether a ``str`` stands for bytes that a piece can have."""
         try:
             return 0 < len(to_bytes(token)) <= 4 * (_LONGEST + 1)
-        except UnicodeEncodeError:  # a surrogate that is no byte
+        except UnicodeEncodeError:  # a surrogate that is not a byte
             return False
 
     def cut(self, text: str) -> Sequence[str]:
-        """Return the pieces of a text within which bytes are put together."""
+        """Return the pieces of a text within which bytes are merged."""
         pieces: list[str] = _pieces().findall(text)
         return pieces
 
     def collect(
         self, texts: Sequence[str], max_size: int | None, min_freq: int
     ) -> tuple[list[str], bool]:
-        """Learn tokens from texts: the 256 bytes, and what is put together.
+        """Learn tokens from texts: the 256 bytes, and merged runs.
 
         Args:
-            texts: where pairs are counted.
+            texts: the texts in which pairs are counted.
             max_size: the number of tokens, at least 256; None for ``SIZE``.
             min_freq: a pair must occur at least this often.
         """
@@ -77,12 +77,12 @@ class BPELevel(Level):
         return _Encoder({to_bytes(token): i for i, token in enumerate(tokens)}, missing)
 
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
-        """Return a decoder that holds half a character back."""
+        """Return a decoder that holds back incomplete characters."""
         return UTF8Decoder(tokens)
 
 
 class _Encoder:
-    """Turns a text into ids; each different piece of it once.
+    """Turns a text into ids, each different piece of it only once.
 
     Args:
         ranks: the id of each token.
@@ -122,11 +122,11 @@ def merge(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
 
 
 def learn_tokens(counts: Mapping[bytes, int], size: int, min_freq: int) -> list[bytes]:
-    """Return the single bytes and the tokens that are learnt, in the order of learning.
+    """Return the single bytes and the learned tokens, in the order of learning.
 
     Args:
         counts: how often each piece of the text occurs.
-        size: how many tokens to return, at most.
+        size: the most tokens to return.
         min_freq: how often a pair must occur to become a token.
 
     >>> learn_tokens({b"low": 5, b"lower": 2, b"new": 3}, 258, 2)[256:]
@@ -145,7 +145,7 @@ def learn_tokens(counts: Mapping[bytes, int], size: int, min_freq: int) -> list[
     heapq.heapify(heap)
     while heap and len(tokens) < size:
         n, pair = heapq.heappop(heap)
-        if pairs[pair] != -n:  # it has become rarer since
+        if pairs[pair] != -n:  # it has become rarer
             heapq.heappush(heap, (-pairs[pair], pair))
             continue
         if -n < min_freq or n == 0:

@@ -1,8 +1,8 @@
 r"""Level "byte": a token is a byte of the text in UTF-8; the 256 of them write every text.
 
-A byte that is no character by itself is shown as Python's ``surrogateescape`` shows it: the byte
-0xE4 is the token ``"\udce4"``. Lone surrogates come back (``surrogatepass``); other bytes that are
-not UTF-8, which a model may write, become U+FFFD.
+A byte that is not a character by itself is shown as by Python's ``surrogateescape``: the byte 0xE4
+is the token ``"\udce4"``. Lone surrogates survive (``surrogatepass``); other bytes that are not
+UTF-8, which a model may generate, become U+FFFD.
 """
 
 import codecs
@@ -71,7 +71,7 @@ class ByteLevel(Level):
         return partial(_look_up, ids)
 
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
-        """Return a decoder that holds half a character back."""
+        """Return a decoder that holds back incomplete characters."""
         return UTF8Decoder(tokens)
 
 
@@ -105,12 +105,12 @@ class UTF8Decoder(Decoder):
         return self._decoder.decode(to_bytes(self._tokens[token]))
 
     def flush(self) -> str:
-        """Return U+FFFD for a character that was begun."""
+        """Return U+FFFD for an incomplete character."""
         return self._decoder.decode(b"", final=True)
 
 
 def _repair(error: UnicodeError) -> tuple[str, int]:
-    """Return a lone surrogate where there is one, else U+FFFD, and where to read on."""
+    """Return a lone surrogate if there is one, else U+FFFD, and where to continue."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     end = error.start + 3

@@ -1,7 +1,7 @@
-r"""Level "split": a token is what stands between white space: a chord, a move, an event, a k-mer.
+r"""Level "split": a token is the text between white space: a chord, a move, an event, a k-mer.
 
-A single space between two tokens is no token: it is what stands between them unless white space
-of another kind does, each character of which is a token. Nothing is lost.
+A single space between two tokens is not a token; of other white space, each character is one.
+Nothing is lost.
 
 >>> SplitLevel().cut("C:maj7 F#:min7 | O-O\n")
 ['C:maj7', 'F#:min7', '|', 'O-O', '\n']

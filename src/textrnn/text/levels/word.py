@@ -1,8 +1,8 @@
 r"""Level "word": a token is a word, a mark with the space after it, or a piece of white space.
 
-``don't`` is one word, and a letter keeps its combining marks. Where a script writes no spaces
-between words, a token is a character, with its marks. A single space between two words is no
-token: it is what stands between two words unless another token does. Nothing is lost.
+``don't`` is one word, and a letter keeps its combining marks. In scripts without spaces between
+words, a token is a character with its marks. A single space between two words is not a token: the
+decoder adds it unless another token is there. Nothing is lost.
 
 >>> WordLevel().cut("The cat's mat, 12 हिन्दी.\n")
 ['The', "cat's", 'mat', ', ', '12', 'हिन्दी', '.', '\n']
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Letters and digits between which a line may break (UAX #14): Thai, Lao, Khmer, Burmese; Chinese,
 # Japanese; Javanese, Balinese. Their scripts have no spaces between words.
 _UNSPACED = r"[[\p{LB=SA}\p{LB=ID}\p{LB=CJ}\p{LB=NS}\p{LB=AK}\p{LB=AS}]&&[\p{L}\p{N}]]"
-# What other words are made of. The two joiners stand inside words of Persian and Hindi.
+# The characters of other words. The two joiners occur inside words of Persian and Hindi.
 _LETTER = rf"[[_\p{{L}}\p{{N}}\p{{M}}\u200c\u200d]--{_UNSPACED}]"
 # A word with its inner apostrophes, and the single space before another word; white space; a
 # character of a script without spaces; any other character, with the space after it.
@@ -60,13 +60,13 @@ class WordLevel(Level):
         return counts
 
     def encoder(self, tokens: Sequence[str], missing: int) -> Callable[[str], NDArray[Any]]:
-        """Return a function from a text to ids (N,), which looks pieces of text up."""
+        """Return a function from a text to ids (N,), which looks up pieces of text."""
         ids = {token: i for i, token in enumerate(tokens)}
         ids |= {f"{token} ": i for token, i in ids.items() if _is_word(token)}
         return partial(_look_up, ids, missing)
 
     def decoder(self, tokens: Sequence[str], after: int | None) -> Decoder:
-        """Return a decoder that puts a space between two words."""
+        """Return a decoder that adds the space between two words."""
         return SpacingDecoder(tokens, after, _is_word)
 
 
@@ -81,13 +81,13 @@ def _is_word(token: str) -> bool:
 
 
 def _without_space(piece: str) -> str:
-    """Return a piece of a text as the token that it is: a word without the space after it."""
+    """Return the token of a piece of text: a word without the space after it."""
     return piece[:-1] if piece[-1] == " " and _is_word(piece) else piece
 
 
 @cache
 def _compiled(pattern: str) -> "regex.Pattern[str]":
-    """Return a compiled pattern; what is not at level "word" does not load the library."""
+    """Return a compiled pattern; other levels never import ``regex``."""
     import regex
 
     return regex.compile(pattern, regex.V1)
