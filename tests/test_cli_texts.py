@@ -80,3 +80,23 @@ def test_a_saved_model_is_trained_further(tmp_path, capsys):
     assert after.header["model"]["hidden_size"] == 8
     assert main(["train", str(more), "--from", old, "-o", new, "--hidden-size", "9"]) == 1
     assert "--from takes the model as it is; leave out --hidden-size" in capsys.readouterr().err
+
+
+def test_rare_tokens_are_left_out(tmp_path, capsys):
+    """``--min-freq`` and ``--max-size`` do what they do in Python, whatever the level."""
+    text, model = tmp_path / "t.txt", str(tmp_path / "m")
+    strays = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    text.write_text("the cat sat on the mat.\n" * 300 + strays, encoding="utf-8")
+    train = ["train", str(text), "-o", model, "--model", "ngram", "--order", "3"]
+    assert main(train) == 0
+    said = "300 of 312 characters occur once or twice: vocab=Vocab.from_text(text, min_freq=3)"
+    assert said in capsys.readouterr().err
+    assert main([*train, "--min-freq", "3"]) == 0
+    assert [*load_sampler(model).vocab] == [*"\n .acehmnost", "<unk>"]
+    assert "once or twice" not in capsys.readouterr().err
+    assert main([*train, "--level", "word", "--max-size", "3"]) == 0
+    assert [*load_sampler(model).vocab] == ["\n", ".", "the", "<unk>"]
+    assert main([*train, "--level", "byte", "--min-freq", "3"]) == 1
+    assert "Level 'byte' always has 256 tokens" in capsys.readouterr().err
+    assert main([*train[:4], "--from", model, "--min-freq", "3"]) == 1
+    assert "--from takes the model as it is; leave out --min-freq" in capsys.readouterr().err

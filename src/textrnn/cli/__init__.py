@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from textrnn.checks import check_choice
 from textrnn.cli.parser import make_parser
 from textrnn.errors import (
     DataError,
@@ -23,6 +24,7 @@ from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from textrnn.generator import TextGenerator
+    from textrnn.text.vocab import Vocab
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,12 +199,13 @@ def _train(args: argparse.Namespace) -> int:
         callbacks.append(backup)
         inputs += [backup.path, backup.previous]
     _check_outputs(args.output, *inputs)
-    gen = _generator(args)
+    text = _text(args)
+    gen = _generator(args, text)
     if args.learning_rate is not None:
         gen.compile(learning_rate=args.learning_rate)
     status = _fit(
         gen,
-        _text(args),
+        text,
         epochs=args.epochs,
         minutes=args.minutes,
         batch_size=args.batch_size,
@@ -219,18 +222,31 @@ def _train(args: argparse.Namespace) -> int:
     return status
 
 
-def _generator(args: argparse.Namespace) -> "TextGenerator":
+def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
     """Return the generator to train: a new one, or that of ``--from``, which is as it is."""
     from textrnn.generator import TextGenerator
 
     names = ("model", "level", "seed", "hidden_size", "num_layers", "dropout", "order", "window")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    limits = {n: getattr(args, n) for n in ("min_freq", "max_size") if getattr(args, n) is not None}
     if args.base is None:
+        if limits:
+            given["vocab"] = _vocab(text, given.pop("level", "char"), limits)
         return TextGenerator(given.pop("model", "lstm"), device=args.device, **given)
-    if given:
-        flag = next(iter(given)).replace("_", "-")
+    if given or limits:
+        flag = next(iter(given | limits)).replace("_", "-")
         raise ValueError(f"--from takes the model as it is; leave out --{flag}.")
     return TextGenerator.load(args.base, device=args.device)
+
+
+def _vocab(text: Any, level: str, limits: dict[str, int]) -> "Vocab":
+    """Return the vocabulary of what ``_text`` returned, within these limits and the level's."""
+    from textrnn.text.levels import LEVELS
+    from textrnn.text.sources import read_source
+    from textrnn.text.vocab import Vocab
+
+    check_choice("level", level, LEVELS)
+    return Vocab.from_text(read_source(text), level, **{**LEVELS[level].limits, **limits})
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from textrnn import __version__
 from textrnn.generation.steppers import STEPPERS
+from textrnn.text.levels import LEVELS
 
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
@@ -43,7 +44,9 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     train.add_argument("--from", dest="base", metavar="MODEL", help="train a saved model further")
     train.add_argument("--model", help=", ".join(STEPPERS))
-    train.add_argument("--level", help="what a token is (default: char)")
+    train.add_argument("--level", help=f"what a token is: {', '.join(LEVELS)} (default: char)")
+    train.add_argument("--min-freq", type=int, help="leave out tokens that occur less often")
+    train.add_argument("--max-size", type=int, help="keep only this many tokens")
     train.add_argument("--hidden-size", type=int, help="width of the state")
     train.add_argument("--num-layers", type=int, help="recurrent layers")
     train.add_argument("--dropout", type=float, help="probability that a feature is dropped")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from textrnn.checks import check_int
@@ -17,6 +18,7 @@ from textrnn.training.threads import training_speed
 EPOCHS = 10
 """Passes over the text if neither epochs nor minutes are given."""
 
+_BLOCK = 1 << 20  # ids that are counted at a time
 _MANY = 1000  # tokens in a vocabulary: more than an alphabet has
 
 
@@ -171,7 +173,30 @@ def headline(model: LanguageModel, corpus: Corpus, plan: Plan, *, resumes: bool 
         line += ", ".join(f"{name}={getattr(plan, name):g}" for name in names)
         if plan.precision != "float32":
             line += f", precision={plan.precision}"
+    if rare := _rare_characters(corpus):
+        line += (
+            f"; {rare:,} of {model.vocab_size:,} characters occur once or twice: "
+            "vocab=Vocab.from_text(text, min_freq=3) or --min-freq 3 leaves them out"
+        )
     return f"{line}; resumes from a backup" if resumes else line
+
+
+def _rare_characters(corpus: Corpus) -> int:
+    """Return how many characters occur once or twice, or 0 where those are few.
+
+    >>> from textrnn.text.vocab import Vocab
+    >>> _rare_characters(Corpus(range(60), vocab=Vocab(map(chr, range(65, 125)))))
+    60
+    """
+    vocab = corpus.vocab
+    if vocab is None or vocab.name != "char" or vocab.unk_id is not None:
+        return 0
+    counts = np.zeros(len(vocab), dtype=np.int64)
+    for ids in (part for part in (corpus.ids, corpus.valid_ids) if part is not None):
+        for start in range(0, len(ids), _BLOCK):
+            counts += np.bincount(ids[start : start + _BLOCK], minlength=len(vocab))
+    rare = int((counts <= 2).sum())
+    return rare if rare > max(20, len(vocab) // 4) else 0
 
 
 def _cost(hidden_size: int, vocab_size: int) -> int:
