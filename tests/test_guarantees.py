@@ -1,4 +1,4 @@
-"""The page of guarantees speaks of tests that exist, and of all of them."""
+"""The pages of guarantees speak of tests that exist, and of all of them."""
 
 import ast
 import re
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+PROMISES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guarantees-tests.md").read_text(encoding="utf-8")
 FAULTS = sorted((ROOT / "tests" / "faults").glob("test_*.py"))
 
 
 def rows_named():
-    """Return the numbers of all rows that the page's first table names."""
+    """Return the numbers of all rows that the first table of the tests' page names."""
     for cell in re.findall(r"^\| .*\. \| ([\d, -]+) \|$", PAGE, re.M):
         for part in cell.split(","):
             first, _, last = part.strip().partition("-")
@@ -29,6 +30,8 @@ def rows_tested():
 
 def test_every_guarantee_has_its_tests_and_every_test_its_guarantee():
     """The rows of the page are the rows of tests/faults, each named once."""
+    promised = re.findall(r"^\*\*(.*?\.)\*\*", PROMISES, re.M)
+    assert re.findall(r"^\| (.*\.) \| [\d, -]+ \|$", PAGE, re.M) == promised
     named = list(rows_named())
     assert len(named) == len(set(named))
     assert set(named) == set(rows_tested())
