@@ -79,13 +79,13 @@ def fetch_tinyshakespeare() -> str:
 
 
 def _fetch(name: str, url: str, sha256: str, size: int = 1 << 24) -> str:
-    """Return a text that is downloaded once.
+    """Return a text, downloaded if it is not in the cache.
 
     Args:
         name: of the file in the cache.
-        url: where it comes from.
-        sha256: what it must be.
-        size: the most bytes that are downloaded.
+        url: the address to download from.
+        sha256: the file's checksum.
+        size: the most bytes to download.
     """
     try:
         import pooch  # type: ignore[import-untyped, unused-ignore]
@@ -105,10 +105,10 @@ def _fetch(name: str, url: str, sha256: str, size: int = 1 << 24) -> str:
 
 
 def _download(url: str, output_file: str, pooch: object, size: int) -> None:
-    """Download a file for pooch, which has its own folder for what is not whole.
+    """Download a file for pooch, which keeps incomplete files in its own folder.
 
     Raises:
-        OSError: it cannot be had, or is longer than ``size`` bytes.
+        OSError: it cannot be downloaded, or is longer than ``size`` bytes.
     """
     import requests  # type: ignore[import-untyped, unused-ignore]
 

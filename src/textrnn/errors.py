@@ -20,11 +20,11 @@ import re
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Return a text with every character escaped that would steer a terminal.
+    r"""Return a text with all characters escaped that would control a terminal.
 
     Args:
-        text: what comes from a file, say.
-        keep: characters that stay, such as line breaks.
+        text: text from a file, for instance.
+        keep: characters to keep, such as line breaks.
 
     >>> visible("a \x1b[2J \u202e b\n")
     'a \\x1b[2J \\u202e b\\n'
@@ -32,7 +32,7 @@ def visible(text: str, keep: str = "") -> str:
     return _STEERING.sub(lambda m: m[0] if m[0] in keep else ascii(m[0])[1:-1], text)
 
 
-# Control characters, line breaks of Unicode, and what turns the direction of writing.
+# Control characters, line breaks of Unicode, and characters that change the writing direction.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -63,7 +63,7 @@ class NonFiniteError(TextRNNError, ArithmeticError):
 class FileFormatError(TextRNNError, ValueError):
     """Raised for a model file that cannot be used.
 
-    Its message shows nothing raw of the file: see ``visible``.
+    Its message never shows raw text of the file: see ``visible``.
     """
 
     def __init__(self, message: str = "") -> None:

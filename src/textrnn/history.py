@@ -109,7 +109,7 @@ class History:
         """Return the history that ``to_config`` described.
 
         Raises:
-            KeyError, TypeError, ValueError: it holds what no training measures.
+            KeyError, TypeError, ValueError: no training can have this history.
         """
         history = cls()
         history.history = {str(k): [float(v) for v in vs] for k, vs in config["history"].items()}

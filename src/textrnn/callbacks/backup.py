@@ -205,9 +205,10 @@ class BackupAndRestore(Callback):
                 )
             if header.get("release") != __version__:
                 raise UnsupportedFormatError(
-                    "This backup was written by another textrnn, whose arithmetic may differ. "
-                    f"Resume it with that one (this is {__version__}), or delete it to start "
-                    f"afresh. Received: {str(path)!r}, by {header.get('release', 'an early one')}"
+                    "This backup was written by another version of textrnn, whose arithmetic may "
+                    f"differ. Resume it with that version (this is {__version__}), or delete it "
+                    "to start afresh. "
+                    f"Received: {str(path)!r}, by {header.get('release', 'an early one')}"
                 )
             return header, tensors
         if damaged is not None:

@@ -14,7 +14,7 @@ def ngram_baseline(
 ) -> tuple[int, float]:
     """Return the floor that a neural model should beat: the best of the counting models.
 
-    They are smoothed as Kneser and Ney do it.
+    They have Kneser-Ney smoothing.
 
     Args:
         train_ids: (N,) integers, the text to count.

@@ -24,7 +24,7 @@ def metrics(loss: float, chars_per_token: float = 1.0, spelling: float = 0.0) ->
     Args:
         loss: mean surprisal in nats per token.
         chars_per_token: mean length of a token, in characters; 1 at level "char".
-        spelling: the bits per character that it takes to spell the unknown tokens.
+        spelling: the bits per character that spell the unknown tokens.
 
     Returns:
         ``loss``, ``perplexity`` = exp(loss), and ``bits_per_char`` = loss / ln 2 /
@@ -60,7 +60,7 @@ def evaluate(
         ids: (N,) integers in [0, V), N at least 2: an array, a memory map (which is read in
             pieces), a tensor or a list.
         chars_per_token: mean length of a token in characters, for ``bits_per_char``.
-        spelling: the bits per character that it takes to spell the unknown tokens, likewise.
+        spelling: the bits per character that spell the unknown tokens, likewise.
         seq_len: tokens read at a time; it affects memory and speed, never the result.
 
     Returns:

@@ -46,8 +46,8 @@ class LanguageModel(nn.Module, ABC):
         config: the arguments as a dict of plain Python values; ``type(model)(**model.config)``
             builds the same model with new weights.
         vocab_size: V, the number of tokens in the vocabulary.
-        blank: the one number in the state (B,) or (..., B, n) of a text with nothing before it;
-            None if there is no such number.
+        blank: the number that fills the state, (B,) or (..., B, n), at the start of a text; None
+            if there is no such number.
 
     >>> class Bigram(LanguageModel):
     ...     def __init__(self, vocab_size):
@@ -90,16 +90,16 @@ class LanguageModel(nn.Module, ABC):
         """
 
     def restart(self, state: State, rows: torch.Tensor) -> State:
-        """Return a state in which some of the texts begin anew.
+        """Return a state in which some of the texts start afresh.
 
-        ``fit`` calls it where a batch begins with a new document in some rows, so that the model
-        meets the beginning of a document as generation does: without anything before it. Here the
-        rows get the value ``blank``; without one the state stays as it is, and beginnings are
-        learned less well.
+        ``fit`` calls this for rows of a batch that begin with a new document, so that the model
+        sees the beginning of a document as in generation, without anything before it. By default
+        these rows are set to ``blank``; if that is None the state is returned unchanged, and
+        beginnings are learned less well.
 
         Args:
             state: of B texts, as ``forward`` returned it.
-            rows: (B,) bool, which of them begin anew.
+            rows: (B,) bool, the texts that start afresh.
         """
         return state if self.blank is None else fill_rows(state, rows, self.blank)
 
@@ -247,7 +247,7 @@ def detach(state: State) -> State:
 
 
 def fill_rows(state: State, rows: torch.Tensor, value: float) -> State:
-    """Return a state of tensors (B,) or (..., B, n) in which the rows (B,) have one value.
+    """Return a state of tensors (B,) or (..., B, n) with the given rows (B,) set to a value.
 
     >>> fill_rows((torch.ones(2, 1), None), torch.tensor([True, False]), 0)[0].tolist()
     [[0.0], [1.0]]

@@ -1,4 +1,4 @@
-"""Count the n-grams of a text, piece by piece, in little memory."""
+"""Counting the n-grams of a text, piece by piece, in little memory."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from textrnn.checks import check_vocab_ids
 from textrnn.generation.steppers.trie import Level, Trie
 
 _PIECE = 1 << 22  # tokens that are sorted at once
-_FEW, _MANY = 1 << 20, 1 << 24  # n-grams that are always kept; that are kept at most
-_PER_TOKEN = 1.5  # n-grams that are kept a token of text
-_WHOLE = 3  # up to this length none is left out
+_FEW, _MANY = 1 << 20, 1 << 24  # the n-grams that are always kept, and the most that are kept
+_PER_TOKEN = 1.5  # the n-grams that are kept per token of text
+_WHOLE = 3  # up to this length no n-gram is left out
 
 
 def add_counts(trie: Trie, ids: NDArray[Any], piece: int = _PIECE) -> Trie:
     """Return a trie with the n-grams of a text added.
 
-    Where there would be more than 1.5 n-grams a token (but always room for a million), or more
-    than 16.8 million, those of the greatest length that were seen once are left out, then those
-    one token shorter. So 100 million characters are counted in less than 4 GB.
+    If there would be more than 1.5 n-grams per token (a million are always kept), or more than
+    16.8 million, those of the greatest length that were seen once are left out, then those one
+    token shorter. So 100 million characters are counted in less than 4 GB.
 
     Args:
-        trie: what was counted before, of other texts.
+        trie: the counts of earlier texts.
         ids: (N,) integers.
         piece: how many n-grams of a length are sorted at once; the result does not depend on it
             unless some are left out.
@@ -44,12 +44,12 @@ def add_counts(trie: Trie, ids: NDArray[Any], piece: int = _PIECE) -> Trie:
 def _sort(ids: NDArray[np.int64], positions: int, order: int, vocab_size: int) -> list[Level]:
     """Count the n-grams that begin at the first positions of a text.
 
-    The positions are sorted by the n-grams that begin there; equal ones then stand together.
+    The positions are sorted by the n-grams that begin there, so equal ones are side by side.
     """
     kind = np.uint8 if vocab_size < 256 else np.uint16 if vocab_size < 65536 else np.int64
     text: NDArray[Any] = np.zeros(
         len(ids) + order, dtype=kind
-    )  # 0 stands for what follows the text
+    )  # 0 stands for positions after the text
     text[: len(ids)] = ids + 1
     rows = np.arange(positions)
     for k in reversed(range(order)):
@@ -73,7 +73,7 @@ def _sort(ids: NDArray[np.int64], positions: int, order: int, vocab_size: int) -
 def _merge(some: list[Level], others: list[Level], vocab_size: int) -> list[Level]:
     """Add the counts of two sets of n-grams."""
     merged = []
-    here = there = np.zeros(1, dtype=np.int64)  # where the nodes of the level above have gone
+    here = there = np.zeros(1, dtype=np.int64)  # the new indices of the nodes of the level above
     for one, other in zip(some, others, strict=True):
         ours = here[one.parents] * vocab_size + one.tokens
         theirs = there[other.parents] * vocab_size + other.tokens
@@ -88,10 +88,10 @@ def _merge(some: list[Level], others: list[Level], vocab_size: int) -> list[Leve
 
 
 def _prune(levels: list[Level], min_counts: NDArray[np.uint8], most: int) -> None:
-    """Leave out n-grams that were seen once, the longest first, until at most so many are left.
+    """Leave out n-grams that were seen once, the longest first, until at most ``most`` are left.
 
-    An n-gram that is kept has every part of it kept, since it was seen as often. Lengths that
-    were pruned before are pruned again.
+    All parts of a kept n-gram are kept, because they were seen as often. Lengths that were pruned
+    before are pruned again.
     """
     for depth in range(len(levels), _WHOLE, -1):
         full = sum(len(level.tokens) for level in levels) > most

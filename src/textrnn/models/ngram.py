@@ -30,14 +30,14 @@ class NGramModel(LanguageModel):
         order: n, at least 1; the model looks at n-1 tokens. 7 is a good start for characters, 4
             for words.
         smoothing: ``"kneser_ney"`` is modified Kneser-Ney smoothing, interpolated (Chen and
-            Goodman 1999): a token is as likely after a new context as it has followed many
-            different ones. ``"witten_bell"`` trusts a context the more the fewer different tokens
-            followed it (Witten and Bell 1991, method C). ``None`` is plain maximum likelihood in
-            the longest context seen: tokens that were never counted have probability zero, so the
-            loss on new text is usually infinite.
+            Goodman 1999): after a new context a token is the likelier, the more different contexts
+            it has followed. With ``"witten_bell"`` a context is the more trusted, the fewer
+            different tokens followed it (Witten and Bell 1991, method C). ``None`` is plain maximum
+            likelihood in the longest context seen: tokens that were never counted have probability
+            zero, so the loss on new text is usually infinite.
 
-    The state is the longest context that is stored, as the number of a node, (B,) int64. There
-    are no parameters, hence no layer groups.
+    The state is the node of the longest stored context, (B,) int64. There are no parameters, hence
+    no layer groups.
 
     >>> model = NGramModel(vocab_size=3, order=2, smoothing=None)
     >>> model.count(np.array([0, 1, 0, 1, 0, 2]))
@@ -63,7 +63,7 @@ class NGramModel(LanguageModel):
         self.register_load_state_dict_post_hook(_remake_stepper)  # type: ignore[no-untyped-call]
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Forget all counts; nothing here is drawn from a generator."""
+        """Forget all counts; the generator is not used."""
         for buffer in self.buffers():
             buffer.zero_()
         self.min_counts.fill_(1)
@@ -87,7 +87,7 @@ class NGramModel(LanguageModel):
         """Add the counts of a text.
 
         Args:
-            ids: (N,) integers in [0, V). No n-gram reaches from one text into the next.
+            ids: (N,) integers in [0, V). No n-gram spans two texts.
 
         Raises:
             DataError: ``ids`` are not such integers.

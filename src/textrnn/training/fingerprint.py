@@ -16,7 +16,7 @@ from textrnn.text.corpus import Corpus
 from textrnn.training.optim import OptimizerConfig, make_optimizer
 from textrnn.training.plan import Plan
 
-_POINTS = 256  # at which a schedule is compared
+_POINTS = 256  # the number of points at which schedules are compared
 _CHUNK = 1 << 22  # ids whose digest is computed at a time
 
 
@@ -58,13 +58,13 @@ _OF_PLAN = (
 
 @dataclass
 class Origin:
-    """Says what a training begins from, so that a backup is resumed from there only.
+    """Identifies the weights that a training begins from, as part of its fingerprint.
 
     Args:
-        loaded: whether the model comes from a file. A new model is known by its seed; without one
-            it has other weights in each process, and may be resumed all the same.
-        fits: how many trainings of it have come to their end.
-        weights: the digest of the weights that were loaded, once it is known.
+        loaded: whether the model comes from a file. A new model is identified by its seed; without
+            one its initial weights differ in each process, and it may be resumed all the same.
+        fits: the number of finished trainings of the model.
+        weights: the digest of the loaded weights, once it is known.
     """
 
     loaded: bool = False
@@ -72,10 +72,10 @@ class Origin:
     weights: str | None = None
 
     def facts(self, model: LanguageModel) -> dict[str, Any]:
-        """Return which ``fit`` of the model this is, and the digest of the weights it came with.
+        """Return which ``fit`` of the model this is, and the digest of its loaded weights.
 
         Args:
-            model: before its first step, where it was loaded and has not been trained yet.
+            model: the model; if it was loaded and not trained yet, before its first step.
         """
         if self.loaded and self.weights is None and not self.fits:
             digest = hashlib.sha256()
@@ -86,14 +86,14 @@ class Origin:
 
 
 def _digest_schedule(config: OptimizerConfig) -> str:
-    """Return a digest of a schedule's factors: two functions may have one name."""
+    """Return a digest of a schedule's factors, because two functions may have one name."""
     schedule = config.resolve_schedule()
     factors = [f"{schedule(i / _POINTS):.9g}" for i in range(_POINTS + 1)]
     return hashlib.sha256(" ".join(factors).encode()).hexdigest()[:16]
 
 
 def _settings(model: LanguageModel, config: OptimizerConfig) -> list[str] | None:
-    """Return what a function makes an optimiser with; None where the name says it."""
+    """Return the settings of an optimiser that a function made; None for any other."""
     if not model.learns_by_gradient or not isinstance(config.optimizer, FunctionType):
         return None
     optimizer = make_optimizer(model, config)

@@ -18,7 +18,7 @@ from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import FitArguments, Plan
 from textrnn.training.trainer import Trainer
 
-_RATE = 3e-3  # where nothing chose a learning rate
+_RATE = 3e-3  # if nothing chose a learning rate
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ class Setup:
         model: LanguageModel | None,
         vocab: Tokenizer | None,
     ) -> Trainer:
-        """Return a trainer of the model for a corpus; it changes nothing of the one that exists.
+        """Return a trainer of the model for a corpus; the existing trainer is not changed.
 
         Args:
             corpus: the text to train on.
             plan: how to train.
             origin: what the trainings of this model begin from.
-            trainer: the one of the last ``fit``, whose optimiser is used further.
-            model: the current model.
-            vocab: the vocabulary that it was made for.
+            trainer: the one of the last ``fit``, whose optimiser is used again.
+            model: the existing model.
+            vocab: the existing model's vocabulary.
 
         Raises:
             ValueError: as ``model_for``.

@@ -32,7 +32,8 @@ class TrainState:
         losses: the running loss of the epoch.
         history: the measurements of finished epochs.
         callbacks: the callbacks, which have states of their own.
-        eot_id: the id between two documents, where a state begins anew; None for one text.
+        eot_id: the id of the boundary between documents, where a state starts afresh; None for
+            one text.
         hidden: the model's state for each row of the batch, after the last batch.
         epoch_began: when the epoch began, by ``time.perf_counter``, without interruptions.
         quarter: the quarter of training, from 0. The hidden state starts afresh in each quarter
@@ -127,15 +128,15 @@ def new_state(
     rank: int = 0,
     world_size: int = 1,
 ) -> TrainState:
-    """Return the state at the beginning of a training, without callbacks.
+    """Return the state at the beginning of training, without callbacks.
 
     Args:
-        train_step: of the model.
-        corpus: what it is trained and validated on.
+        train_step: the model's train step.
+        corpus: the text to train and validate on.
         plan: how long, and in what batches.
         history: where the measurements go.
         rank: the number of this process.
-        world_size: how many processes there are.
+        world_size: the number of processes.
     """
     ids = read_in_epochs(corpus, train_step.device)
     sizes: Any = {"batch_size": plan.batch_size, "seq_len": plan.seq_len}

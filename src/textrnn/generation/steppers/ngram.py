@@ -22,21 +22,21 @@ from textrnn.generation.steppers.trie import Trie
 
 _MAX_DENSE = 1 << 20  # numbers in the rows of short contexts
 _CHUNK = 1 << 18  # tokens that ``loss`` scores at once
-_FEW = 4  # texts that are stepped one by one
+_FEW = 4  # up to this number of texts are stepped one by one
 
 
 class NGramStepper(Stepper):
     """Steps ``NGramModel``, which also uses it to score whole texts.
 
-    The state of a text is one number, the node of the longest context that is stored. The next
-    one is that node's child by the token that is read, or the child of its suffix, or of that
-    one's suffix. A row of scores is that of a short context, which is stored in full, changed
-    where longer contexts know better.
+    The state of a text is one number: the node of the longest stored context. The next state is
+    that node's child by the new token, else the child of its suffix, and so on. A row of scores is
+    that of a short context, which is stored in full, overwritten for the tokens that followed
+    longer contexts.
     """
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
-        """Return the tensors that a model with this config has."""
+        """Yield the tensors that a model with this config has."""
         config_choice(config["smoothing"], SMOOTHINGS)
         return tries.layout(config_int(config, "vocab_size"), config_int(config, "order"))
 
@@ -47,17 +47,17 @@ class NGramStepper(Stepper):
         fits = [n for n in self.trie.offsets[1:-1] if n * self.vocab_size <= _MAX_DENSE]
         self._dense_nodes = max([1, *fits])
         self._dense = self._dense_rows()
-        self._longest = self.trie.offsets[-2]  # from here on nodes are no contexts
+        self._longest = self.trie.offsets[-2]  # nodes from here on are not contexts
         self._views = self._make_views()
 
     def _make_views(self) -> tuple[memoryview, ...]:
-        """Return arrays in the form that gives one number in half the time."""
+        """Return arrays as memory views, in which reading one number takes half the time."""
         trie = self.trie
         arrays: tuple[Any, ...] = (trie.starts, trie.tokens, trie.suffixes, self._gammas)
         return tuple(memoryview(array) for array in arrays)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what cannot be copied or pickled."""
+        """Leave out memory views, which cannot be copied or pickled."""
         return {name: value for name, value in vars(self).items() if name != "_views"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class NGramStepper(Stepper):
     def step(
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
-        """Read one token of each text; the state is a node each, (N,) int64."""
+        """Read one token of each text; the state is one node per text, (N,) int64."""
         nodes = np.zeros(len(ids), dtype=np.int64) if state is None else state[0]
         if len(ids) > _FEW:
             nodes = self.advance(nodes, np.asarray(ids)[:, None])[:, -1]
@@ -135,7 +135,7 @@ class NGramStepper(Stepper):
         """Return the longest context after each token of some texts.
 
         Args:
-            nodes: (B,) the contexts before.
+            nodes: (B,) the contexts before these tokens.
             ids: (B, T) integers in [0, V).
 
         Returns:
@@ -154,7 +154,7 @@ class NGramStepper(Stepper):
         """Score every token after each of M contexts.
 
         Args:
-            nodes: (M,) contexts, as ``advance`` gives them.
+            nodes: (M,) contexts, as ``advance`` returns them.
 
         Returns:
             (M, V) float32, natural logarithms; minus infinity for probability 0.
@@ -182,7 +182,7 @@ class NGramStepper(Stepper):
         """Score one token after each of M contexts, without a row for each.
 
         Args:
-            nodes: (M,) contexts, as ``advance`` gives them.
+            nodes: (M,) contexts, as ``advance`` returns them.
             tokens: (M,) integers in [0, V).
 
         Returns:
@@ -202,7 +202,7 @@ class NGramStepper(Stepper):
         return scores
 
     def loss(self, ids: NDArray[Any]) -> float:
-        """Return the mean surprisal of a text in nats per token, as ``evaluate`` does, but faster.
+        """Return the mean surprisal of a text in nats per token, like ``evaluate`` but faster.
 
         Args:
             ids: (N,) integers in [0, V), N at least 2.
@@ -217,7 +217,7 @@ class NGramStepper(Stepper):
 
 
 def _at_depth(trie: Trie, nodes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
-    """Return the suffix of each node that has so many tokens; -1 for shorter nodes."""
+    """Return the suffix of this length of each node; -1 for shorter nodes."""
     nodes, end = nodes.copy(), trie.offsets[depth + 1]
     while (longer := nodes >= end).any():
         nodes[longer] = trie.suffixes[nodes[longer]]

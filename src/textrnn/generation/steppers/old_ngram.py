@@ -1,8 +1,8 @@
-"""What files of textrnn 0.1.0 hold of an n-gram model: four tables a level.
+"""N-gram models in files of textrnn 0.1.0: four tables per level.
 
-Level k holds what followed the contexts of k tokens. A context stands there from its newest token
-backwards: the context of k+1 tokens (t, n) is the token t before the context n of level k, and is
-written n * V + t, in ascending order, in level k+1's ``contexts``. Context n was followed by
+Level k holds the tokens that followed the contexts of k tokens. A context is read from its newest
+token backwards: the context of k+1 tokens (t, n) is the token t before the context n of level k.
+Level k+1's ``contexts`` lists them as n * V + t, in ascending order. Context n was followed by
 ``tokens[starts[n] : starts[n + 1]]``, ``counts`` times each.
 """
 
@@ -29,7 +29,7 @@ class _Contexts(NamedTuple):
 
 
 def is_old(tensors: Mapping[str, Any]) -> bool:
-    """Return whether tensors of an n-gram model, by name, are those of textrnn 0.1.0."""
+    """Return whether the tensors of an n-gram model are those of textrnn 0.1.0."""
     return _FIRST in tensors
 
 
@@ -42,7 +42,7 @@ def layout(config: Mapping[str, Any]) -> Layout:
 
 
 def upgrade(config: Mapping[str, Any], tensors: Tensors) -> dict[str, NDArray[Any]]:
-    """Return the tensors that today's model with the same counts has.
+    """Return the tensors of today's model with the same counts.
 
     Raises:
         CorruptModelError: the tables contradict each other.
@@ -88,7 +88,7 @@ def _table(k: int, vocab_size: int, tensors: Tensors) -> tuple[NDArray[Any], ...
 
 
 def _find(k: int, table: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where numbers stand in an ascending table, which must hold them."""
+    """Return the indices of numbers in an ascending table, which must hold them."""
     at = np.minimum(np.searchsorted(table, wanted), max(len(table) - 1, 0))
     _check(k, not len(wanted) or (len(table) > 0 and bool((table[at] == wanted).all())))
     return at

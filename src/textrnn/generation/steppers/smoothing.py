@@ -1,10 +1,10 @@
-"""From counts to probabilities: how much each context is trusted.
+"""Smoothing: from counts to probabilities.
 
-All three ways have one form. After a context w1..wk the token t has the probability
+All three methods have one form. After a context w1..wk the token t has the probability
 
     p(t | w1..wk) = discounted(w1..wk t) / total(w1..wk) + gamma(w1..wk) * p(t | w2..wk)
 
-with gamma such that the probabilities sum to 1, down to the uniform 1/V below the single tokens.
+with gamma such that the probabilities sum to 1. Below the single tokens it is the uniform 1/V.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ SMOOTHINGS = ("kneser_ney", "witten_bell", None)
 def log_probabilities(
     trie: Trie, smoothing: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the probability of each stored n-gram, and the weight of what is shorter.
+    """Return the probability of each stored n-gram, and the weight of shorter ones.
 
     Args:
         trie: the counts.
@@ -36,7 +36,7 @@ def log_probabilities(
         parents = trie.parents[nodes.start - 1 : nodes.stop - 1] - above.start
         size = above.stop - above.start
         kept = np.bincount(parents, trie.counts[nodes], minlength=size)
-        missing = np.zeros(size)  # of each context: n-grams left out, each of which was seen once
+        missing = np.zeros(size)  # of each context: n-grams left out, each seen once
         if trie.min_counts[depth - 1] > 1:
             missing = np.maximum(trie.counts[above] - kept, 0)
         if smoothing == "kneser_ney":
@@ -47,7 +47,7 @@ def log_probabilities(
         else:
             values = trie.counts[nodes].astype(np.float64)
             totals = kept + missing
-            if smoothing == "witten_bell":  # a new token is as likely as new ones were
+            if smoothing == "witten_bell":  # new tokens are as likely as they were so far
                 totals += np.bincount(parents, minlength=size) + missing
         totals = np.maximum(totals, 1)
         spent = np.bincount(parents, values, minlength=size)
@@ -61,9 +61,9 @@ def log_probabilities(
 def adjusted_counts(trie: Trie, depth: int) -> NDArray[np.int64]:
     """Return the counts of Kneser and Ney (1995) of all n-grams of a length.
 
-    The longest n-grams count as often as they were seen; a shorter one counts once for each
-    different token it was seen after. Where no longer n-gram is stored, at the start of a text or
-    because it was seen once and left out, each time counts, as in Chen and Goodman (1999).
+    The longest n-grams have their own counts; a shorter one counts once for each different token
+    that it followed. If no longer n-gram is stored, at the start of a text or because it was left
+    out, each occurrence counts, as in Chen and Goodman (1999).
     """
     seen: NDArray[np.int64] = trie.counts[trie.level(depth)]
     if depth == trie.order:
@@ -77,15 +77,15 @@ def adjusted_counts(trie: Trie, depth: int) -> NDArray[np.int64]:
 
 
 def estimate_discounts(counts: NDArray[Any], missing: int = 0) -> NDArray[np.float64]:
-    """Return what is taken from counts of 1, of 2, and of 3 and more.
+    """Return the discounts of counts of 1, of 2, and of 3 and more.
 
-    These are D1, D2 and D3+ of modified Kneser-Ney smoothing, estimated from how many n-grams
-    count 1, 2, 3 and 4 (Chen and Goodman 1999, section 3). Where these are too few for that, one
-    discount serves all, Y = n1 / (n1 + 2 n2), or a half.
+    These are D1, D2 and D3+ of modified Kneser-Ney smoothing, estimated from the numbers of
+    n-grams with counts 1, 2, 3 and 4 (Chen and Goodman 1999, section 3). If these are too few,
+    there is one discount for all, Y = n1 / (n1 + 2 n2), or a half.
 
     Args:
         counts: (M,) the counts of n-grams of one length.
-        missing: how many more were left out that count 1.
+        missing: the number of n-grams with count 1 that were left out.
 
     >>> estimate_discounts(np.array([1] * 60 + [2] * 20 + [3] * 10 + [4] * 6)).round(2).tolist()
     [0.6, 1.1, 1.56]

@@ -1,11 +1,11 @@
-"""n-grams and how often each was seen, in a few flat arrays. NumPy only.
+"""A trie of n-grams and their counts, in a few flat arrays. NumPy only.
 
-A node is an n-gram, its children are the n-grams one token longer. Nodes are numbered level by
-level: 0 is the empty n-gram, the root; then come all single tokens, all pairs, and so on. In a
-level they are in the order of their tokens, so that the children of one node stand side by side
-and the whole trie is three numbers a node: its token, its count, how many children it has.
+A node is an n-gram; its children are the n-grams one token longer. Nodes are numbered level by
+level: 0 is the empty n-gram, the root; then come all single tokens, all pairs, and so on. Within a
+level they are sorted by their tokens, so the children of a node are side by side, and the trie is
+three numbers per node: its token, its count, and the number of its children.
 
-Every n-gram that is stored has its suffix stored, too, the n-gram without its first token.
+If an n-gram is stored, so is its suffix, the n-gram without its first token.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ class Level(NamedTuple):
     """All n-grams of one length, in the order of their tokens.
 
     Attributes:
-        parents: (M,) int64, the place in the level above of the n-gram without its last token.
+        parents: (M,) int64, the index, in the level above, of the n-gram without its last token.
         tokens: (M,) the last token.
         counts: (M,) int64, how often the n-gram was seen.
     """
@@ -43,9 +43,9 @@ class Trie:
     Attributes:
         vocab_size: V.
         tokens: (M,) int32, the last token of each node; 0 for the root.
-        counts: (M,) int64, how often it was seen; the root's is the number of tokens.
-        starts: (C + 1,) int64; the children of node i, if it is no longest n-gram, are the nodes
-            ``starts[i]`` to ``starts[i + 1]``.
+        counts: (M,) int64, how often it was seen; for the root, the number of tokens.
+        starts: (C + 1,) int64; the children of node i, unless it has the greatest length, are the
+            nodes ``starts[i]`` to ``starts[i + 1]``.
         offsets: where each level begins: level d is ``offsets[d]`` to ``offsets[d + 1]``.
         min_counts: (order,) uint8; an n-gram of length d seen less often than
             ``min_counts[d - 1]`` (1 or 2) is left out.
@@ -65,7 +65,7 @@ class Trie:
 
     @property
     def contexts(self) -> int:
-        """The number of nodes that something can follow: the first ones."""
+        """The number of nodes that can have children: the first ones."""
         return len(self.starts) - 1
 
     def level(self, depth: int) -> slice:
@@ -74,7 +74,7 @@ class Trie:
 
     @cached_property
     def parents(self) -> NDArray[np.int64]:
-        """The parent of each node but the root, (M - 1,)."""
+        """The parent of each node except the root, (M - 1,)."""
         return np.repeat(np.arange(self.contexts), np.diff(self.starts))
 
     @cached_property
@@ -132,7 +132,7 @@ class Trie:
         )
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
-        """Return what a file holds of the trie; ``layout`` has names and types."""
+        """Return the trie as tensors for a file; ``layout`` has their names and dtypes."""
         counts, large_counts = _pack(self.counts)
         children, large_children = _pack(np.diff(self.starts))
         return {
@@ -147,7 +147,7 @@ class Trie:
 
     @classmethod
     def from_tensors(cls, vocab_size: int, tensors: Tensors) -> "Trie":
-        """Return the trie that ``to_tensors`` described; with no tokens it is a root alone.
+        """Return the trie that ``to_tensors`` described; without tokens it is only a root.
 
         Raises:
             CorruptModelError: the tensors contradict each other.
@@ -188,7 +188,7 @@ class Trie:
 
 
 def layout(vocab_size: int, order: int) -> Iterator[tuple[str, tuple[int, ...] | None, type]]:
-    """Return name, shape and dtype of the tensors of a trie; the shape None is any length."""
+    """Yield name, shape and dtype of the tensors of a trie; the shape None is any length."""
     yield "sizes", (order,), np.int64
     yield "min_counts", (order,), np.uint8
     yield "tokens", None, _token_type(vocab_size)
@@ -202,7 +202,7 @@ def _token_type(vocab_size: int) -> type[np.integer[Any]]:
 
 
 def _pack(numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return numbers as bytes; those that do not fit stand in an array of their own.
+    """Return numbers as bytes, and in a second array those that do not fit.
 
     >>> _pack(np.array([3, 1000, 4]))
     (array([  3, 255,   4], dtype=uint8), array([1000]))
@@ -211,7 +211,7 @@ def _pack(numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def _unpack(small: NDArray[np.uint8], large: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the numbers that ``_pack`` was given; None if there are too many or too few."""
+    """Return the numbers that were packed; None if there are too many or too few."""
     numbers, escaped = small.astype(np.int64), small == _ESCAPE
     if int(escaped.sum()) != len(large):
         return None
