@@ -14,6 +14,7 @@ from textrnn import TextGenerator
 from textrnn.cli import main
 from textrnn.datasets import load_human_numbers, load_python_docs
 from textrnn.evaluation import metrics, ngram_baseline
+from textrnn.generation.native.library import backend_name
 from textrnn.models.registry import MODELS
 
 SMALL = ["--hidden-size", "8", "--epochs", "1", "--device", "cpu", "--seed", "0"]
@@ -332,10 +333,10 @@ def test_every_command_has_help(capsys, command):
 
 
 def test_version(capsys):
-    """``--version`` is the package's."""
+    """``--version`` is the package's, and says what generates."""
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["--version"])
-    assert capsys.readouterr().out == f"textrnn {textrnn.__version__}\n"
+    assert capsys.readouterr().out == f"textrnn {textrnn.__version__} ({backend_name()})\n"
 
 
 # In a process of its own

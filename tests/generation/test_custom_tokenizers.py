@@ -164,5 +164,5 @@ def test_a_sampler_names_what_it_holds(vocab):
     """Its ``repr`` is one short line."""
     model = NGramModel(len(vocab), order=2)
     sampler = Sampler(vocab, model.stepper, {"kind": "ngram"})
-    assert repr(sampler) == f"Sampler(ngram, {vocab!r})"
+    assert repr(sampler) == f"Sampler(ngram, {vocab!r}, NumPy)"
     assert repr(sampler.state("one")) == "TextState(3 tokens)"

@@ -311,6 +311,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import DOCUMENTS, read_model
+    from textrnn.generation.native.library import backend_name
 
     header, vocab, history, tensors = read_model(args.model)
     documents = tensors.pop(DOCUMENTS, None)
@@ -323,6 +324,7 @@ def _info(args: argparse.Namespace) -> int:
     )
     if documents is not None:
         _print(f"documents           {len(documents):,} different ones were trained on")
+    _print(f"backend             {backend_name(header['kind'])}")
     _print(f"epochs              {len(history)}")
     for name in ("loss", "val_loss", "val_bits_per_char"):
         if values := history.history.get(name):

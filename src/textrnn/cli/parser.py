@@ -4,6 +4,7 @@ import argparse
 from typing import NoReturn
 
 from textrnn import __version__
+from textrnn.generation.native.library import backend_name
 from textrnn.generation.steppers import STEPPERS
 from textrnn.text.levels import LEVELS
 
@@ -21,7 +22,8 @@ class Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; ``run`` is the name of the command."""
     parser = Parser(prog="textrnn", description="Turn your own text into a text generator.")
-    parser.add_argument("--version", action="version", version=f"textrnn {__version__}")
+    version = f"textrnn {__version__} ({backend_name()})"
+    parser.add_argument("--version", action="version", version=version)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

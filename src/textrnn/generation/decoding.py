@@ -61,7 +61,7 @@ class DecodingLoop:
         unknown: str | None = None,
         details: bool = False,
     ) -> None:
-        self._tokenizer, self._stepper, self._params = tokenizer, stepper, params
+        self._tokenizer, self.stepper, self._params = tokenizer, stepper, params
         self._max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
         self._stops, self._include_stop = check_stops(stop_strings), include_stop
         self._unknown, self._details = unknown, details
@@ -77,7 +77,7 @@ class DecodingLoop:
         self, prompts: list[str], keys: list[list[Key]], state: TextState | None
     ) -> list[GeneratedText]:
         """Return texts for each prompt, without the prompts: one for each key of its list."""
-        size = self._stepper.max_batch_size
+        size = self.stepper.max_batch_size
         texts: list[GeneratedText] = []
         for first in range(0, len(prompts), size):
             part = slice(first, first + size)
@@ -136,7 +136,7 @@ class DecodingLoop:
 
     def _prefill(self, prompts: list[str], state: TextState | None) -> list[TextState]:
         how = (self._batched, self._unknown)
-        return prefill(self._tokenizer, self._stepper, prompts, state, *how)
+        return prefill(self._tokenizer, self.stepper, prompts, state, *how)
 
     def _sequences(self, batch: list[tuple[TextState, Key]]) -> list[Sequence]:
         """Return sequences that continue texts, each with the random stream of its key."""
@@ -176,7 +176,7 @@ class DecodingLoop:
                 yield sequence, piece
 
     def _start(self, texts: int, state: Any) -> Session:
-        return self._stepper.start(texts, state, batched=self._batched)
+        return self.stepper.start(texts, state, batched=self._batched)
 
     def _rng(self, key: Key) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from textrnn.errors import CorruptModelError, UnsupportedFormatError, VocabError
 from textrnn.files import model_file
+from textrnn.generation.native.stepper import accelerated
 from textrnn.generation.sampler import Sampler
 from textrnn.generation.steppers import STEPPERS, old_ngram
 from textrnn.generation.steppers.base import check_layout
@@ -46,7 +47,7 @@ def load_sampler(path: str | Path, *, tokenizer_class: type[Tokenizer] | None = 
         stepper = STEPPERS[kind](header["model"], tensors)
     except _WRONG as error:
         raise _unusable(error, path) from None
-    return Sampler(tokenizer, stepper, header, documents)
+    return Sampler(tokenizer, accelerated(stepper), header, documents)
 
 
 def read_model(

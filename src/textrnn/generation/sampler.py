@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textrnn.checks import check_int, named_arguments
+from textrnn.generation.blas import limited, one_blas_thread
 from textrnn.generation.decoding import (
     DecodingLoop,
+    Key,
     SupportsStepping,
     prefill,
     suppressed_ids,
@@ -176,9 +178,11 @@ class GenerationMixin(ABC):
             no_repeat_ngram_size=no_repeat_ngram_size,
         )
         each = [one for one in prompts for _ in range(number)]
-        results = loop.generate(prompts, [[(i,) for i in range(number)]] * len(prompts), state)
-        if novel:
-            loop.replace_known(each, results, number, state, self._hashes)
+        keys: list[list[Key]] = [[(i,) for i in range(number)]] * len(prompts)
+        with one_blas_thread(loop.stepper):
+            results = loop.generate(prompts, keys, state)
+            if novel:
+                loop.replace_known(each, results, number, state, self._hashes)
         if include_prompt:
             pairs = zip(each, results, strict=True)
             results = [replace(result, text=one + result.text) for one, result in pairs]
@@ -227,7 +231,8 @@ class GenerationMixin(ABC):
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
         )
-        pieces = loop.stream(prompt, state)
+        with one_blas_thread(loop.stepper):
+            pieces = limited(loop.stream(prompt, state), loop.stepper)
         return _chain(prompt, pieces) if include_prompt and prompt else pieces
 
     @named_arguments
@@ -249,7 +254,9 @@ class GenerationMixin(ABC):
             ValueError: ``state`` comes from another model.
         """
         _check_prompt(prompt)
-        return prefill(*self._tokenizer_and_stepper(), [prompt], state, unknown=unknown)[0]
+        tokenizer, stepper = self._tokenizer_and_stepper()
+        with one_blas_thread(stepper):
+            return prefill(tokenizer, stepper, [prompt], state, unknown=unknown)[0]
 
     def _loop(
         self,
@@ -296,7 +303,8 @@ class Sampler(GenerationMixin):
         return self.vocab, self.stepper
 
     def __repr__(self) -> str:
-        return f"Sampler({self.header.get('kind', type(self.stepper).__name__)}, {self.vocab!r})"
+        kind = self.header.get("kind", type(self.stepper).__name__)
+        return f"Sampler({kind}, {self.vocab!r}, {getattr(self.stepper, 'backend', 'custom')})"
 
 
 def _check_prompts(prompt: str | Iterable[str]) -> list[str]:

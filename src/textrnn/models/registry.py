@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from textrnn.checks import check_choice, check_keywords
+from textrnn.generation.native.stepper import NativeStepper, accelerated
 from textrnn.generation.steppers import STEPPERS, Stepper
 from textrnn.generation.steppers.recurrent import RecurrentStepper
 from textrnn.models.arrays import state_arrays
@@ -170,7 +171,7 @@ def build(
     return built
 
 
-def make_stepper(model: LanguageModel) -> Stepper | DeviceStepper | ModuleStepper:
+def make_stepper(model: LanguageModel) -> Stepper | NativeStepper | DeviceStepper | ModuleStepper:
     """Return a stepper for a model: a NumPy one for our families, else one that runs the module.
 
     A recurrent model on CUDA generates many texts there.
@@ -182,4 +183,4 @@ def make_stepper(model: LanguageModel) -> Stepper | DeviceStepper | ModuleSteppe
     stepper = own or STEPPERS[family.name](model.config, state_arrays(model))
     if isinstance(stepper, RecurrentStepper) and device_of(model).type == "cuda":
         return DeviceStepper(stepper, device_of(model))
-    return stepper
+    return accelerated(stepper)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from textrnn.generation.native.stepper import accelerated
 from textrnn.generation.steppers.base import Session
 from textrnn.generation.steppers.recurrent import RecurrentSession, RecurrentStepper
 from textrnn.models.base import LanguageModel, State
@@ -23,6 +24,8 @@ class ModuleStepper:
     """
 
     max_batch_size = 1  # it is unknown how to join the states of such a model
+    backend = "PyTorch"
+    uses_blas = False  # that of NumPy
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = copy.deepcopy(model).eval()  # a training changes nothing of it
@@ -69,7 +72,7 @@ class ModuleSession:
 
 
 class DeviceStepper:
-    """Steps few texts with NumPy, and many batched texts on a GPU.
+    """Steps few texts on the CPU, and many batched texts on a GPU.
 
     A GPU takes as long for hundreds of texts as for one, and for one text it takes longer than a
     CPU. Arithmetic and states, which are NumPy arrays, are the same in both places.
@@ -80,9 +83,16 @@ class DeviceStepper:
     """
 
     max_batch_size = 1024
+    uses_blas = True
 
     def __init__(self, stepper: RecurrentStepper, device: torch.device) -> None:
         self._stepper, self._device = stepper, device
+        self._on_cpu = accelerated(stepper)
+
+    @property
+    def backend(self) -> str:
+        """Return what computes a step, for people to read."""
+        return f"{self._on_cpu.backend}; many texts on a GPU"
 
     @cached_property
     def _on_device(self) -> RecurrentStepper:
@@ -91,7 +101,7 @@ class DeviceStepper:
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> Session:
         """Return a session for so many texts from a state, where that is fastest."""
         if not batched or texts < _MANY:
-            return self._stepper.start(texts, state, batched=batched)
+            return self._on_cpu.start(texts, state, batched=batched)
         with self._device:  # so that memory is allocated there
             start = None if state is None else tuple(map(self._to_device, state))
             session = self._on_device.start(texts, start, batched=True)

@@ -44,6 +44,8 @@ class Stepper(ABC):
     """
 
     max_batch_size = 64  # how many texts to step side by side
+    backend = "NumPy"  # what computes a step
+    uses_blas = True  # whether that includes products in NumPy's BLAS
 
     def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         check_layout(self.layout(config), {n: (a.shape, a.dtype) for n, a in tensors.items()})

@@ -1,0 +1,1 @@
+"""The native kernel: a step of the recurrent models in C, where one was built."""
