@@ -34,7 +34,7 @@ class History:
             products) and ``speed``: how many tokens per second an LSTM of width 256 reads on this
             machine. ``fit(minutes=...)`` chooses sizes by it; it is 0 if it was not measured.
         stopped_by: None if training ran to its end, else ``"interrupt"`` (Ctrl-C),
-            ``"terminate"`` (SIGTERM) or ``"callback"`` (something set ``stop_training``).
+            ``"terminate"`` (SIGTERM, SIGHUP) or ``"callback"`` (something set ``stop_training``).
 
     >>> history = History()
     >>> history.append(0, {"loss": 2.5, "val_loss": 2.4})

@@ -84,18 +84,21 @@ def test_53_a_loaded_model_is_that_model(tmp_path):
             {"schedule": partial(schedules.step_decay, gamma=0.1)},
             {"schedule": partial(schedules.step_decay, gamma=0.9)},
         ),
+        ({"precision": "float32"}, {"precision": "bfloat16"}),
         (
             {"optimizer": lambda groups: torch.optim.SGD(groups, momentum=0.9)},
             {"optimizer": lambda groups: torch.optim.SGD(groups, momentum=0.5)},
         ),
     ],
-    ids=["two schedules", "a schedule's argument", "an optimiser's argument"],
+    ids=["two schedules", "a schedule's argument", "precision", "an optimiser's argument"],
 )
-def test_53_functions_of_one_name_are_told_apart(tmp_path, before, after):
-    """By what they return: a name says nothing of a lambda."""
+def test_53_settings_are_told_apart(tmp_path, before, after):
+    """Functions by what they return: a name says nothing of a lambda."""
     with pytest.raises(Killed, match="now"):
         backed_up(tmp_path / "b", kill_at("on_train_batch_end", 30), **before)
-    with pytest.raises(ValueError, match=r"a different run.*(factors|settings|schedule) was"):
+    with pytest.raises(
+        ValueError, match=r"a different run.*(factors|settings|schedule|asked for) was"
+    ):
         backed_up(tmp_path / "b", **after)
     assert len(backed_up(tmp_path / "b", **before).history) == FIT["epochs"]
 

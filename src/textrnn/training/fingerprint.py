@@ -42,6 +42,7 @@ def fingerprint(
         "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
         **model.config,
         **config.to_config(),
+        "precision asked for": config.precision,  # the plan has what was chosen
         "schedule's factors": _digest_schedule(config),
         "optimizer's settings": _settings(model, config),
         **{name: getattr(plan, name) for name in _OF_PLAN},
