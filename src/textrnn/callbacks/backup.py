@@ -226,6 +226,6 @@ def check_fingerprint(backed_up: Mapping[str, Any], now: Mapping[str, Any], path
     if different:
         raise ValueError(
             "This backup belongs to a different run and cannot be resumed: "
-            f"{'; '.join(different)}. Call fit as before, with a backup path for each fit, or delete "
-            f"the backup. Received: {str(path)!r}"
+            f"{'; '.join(different)}. Call fit as before, with a backup path for each fit, or "
+            f"delete the backup. Received: {str(path)!r}"
         )
