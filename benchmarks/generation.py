@@ -2,7 +2,7 @@
 
     python benchmarks/generation.py [--sizes 128 256 512 1024] [--quick]
 
-LSTMs of one and two layers over 65 symbols, with the random weights they begin with: how long a
+LSTMs of one and two layers over 65 tokens, with the random weights they begin with: how long a
 step takes does not depend on them. Each is compared in the same process, in turns, with a plain
 PyTorch loop (an embedding, nn.LSTM called for one step at a time with the state carried, softmax,
 multinomial), as it is and with `torch.backends.mkldnn` off, because oneDNN's LSTM is slow at single
@@ -108,7 +108,7 @@ def texts(sizes: list[int], turns: int, seconds: float) -> None:
     """Print the speed of one text, and then of 32 at once, with and without a seed."""
     columns = "LSTM, char/s, us/char, plain PyTorch char/s, ours / plain, without oneDNN char/s"
     columns += ", ours / that, bound us/char, ours / bound (time)"
-    head(*columns.split(", "), title="One text, random weights, 65 symbols")
+    head(*columns.split(", "), title="One text, random weights, 65 tokens")
     vocab, rows = Vocab.from_text(SYMBOLS), []
     for size, layers in itertools.product(sizes, (1, 2)):
         model = LSTMModel(len(SYMBOLS), hidden_size=size, num_layers=layers)

@@ -85,8 +85,8 @@ def plain(text: str, level: str, budgets: list[float]) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     began, tokens = time.process_time(), 0
     while True:
-        for learnt in plain_epoch(model, optimizer, data):
-            tokens += learnt
+        for learned in plain_epoch(model, optimizer, data):
+            tokens += learned
             spent = time.process_time() - began
             if spent > budgets[len(results)]:
                 score = evaluate(model, valid)["loss"]

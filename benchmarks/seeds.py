@@ -14,7 +14,7 @@ The notebooks' splits, traps included:
     windows     windows of 8 at every offset, a random fifth of them for validation; these
                 overlap the windows in training
     sequences   windows of 8 side by side, all 8 predictions count, a random fifth for validation
-    tail        lower-cased, lines 1 to 7998 for training and the rest for validation, symbols
+    tail        lower-cased, lines 1 to 7998 for training and the rest for validation, tokens
                 that occur at least 3 times; the state is carried. The notebook's chunks have
                 random lengths around 8; here they have 8
     andersen    the first 1,113,633 + 304,365 characters of the tales, lower-cased; the state is
@@ -43,7 +43,7 @@ from textrnn.training.plan import Plan
 from textrnn.training.schedules import Schedule, cosine_restarts
 
 Stages = list[tuple[int, float, str | Schedule]]
-"""Epochs, learning rate and schedule of each stage; the optimiser goes on from stage to stage."""
+"""Epochs, learning rate and schedule of each stage; the optimiser continues from stage to stage."""
 
 
 @dataclass
@@ -137,7 +137,7 @@ def load(split: str, folder: Path) -> Data:
 
 
 def tail(train: str, valid: str, **sizes: int) -> Data:
-    """Return two texts in the symbols that occur at least three times in the first."""
+    """Return two texts in the tokens that occur at least three times in the first."""
     vocab = Vocab.from_text(train, min_freq=3)
     ids, valid_ids = vocab.encode(train), vocab.encode(valid)
     order, loss = ngram_baseline(ids, valid_ids, len(vocab))

@@ -25,7 +25,7 @@ for name, (model, arguments) in models.items():
     gen = TextGenerator(model, seed=0, **sizes, **arguments)
     gen.compile(optimizer="adam", learning_rate=3e-3, weight_decay=0, schedule="constant")
     gen.fit(text, verbose=0, epochs=1 if quick else 3)
-    gen.learning_rate = 3e-4  # the optimiser goes on with its moments
+    gen.learning_rate = 3e-4  # the optimiser keeps its moments
     history = gen.fit(text, verbose=0, epochs=1)
     print(f"{name:<22} val_loss {history.history['val_loss'][-1]:.3f} nats per character")
 

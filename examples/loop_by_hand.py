@@ -23,7 +23,7 @@ batches = ContiguousBatcher(torch.from_numpy(ids[:cut]).long(), batch_size=32, s
 
 for epoch in range(1 if quick else 4):
     state, total = None, 0.0
-    for x, y in batches:  # (32, 64) each; row r goes on where row r of the last batch ended
+    for x, y in batches:  # (32, 64) each; row r continues row r of the last batch
         logits, state = model(x, detach(state))  # (32, 64, V)
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
         optimizer.zero_grad()

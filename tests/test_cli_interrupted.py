@@ -51,7 +51,7 @@ def train(output, *arguments):
 def test_a_good_model_is_not_replaced_by_an_interrupted_one(
     here, capsys, after_an_epoch, number, backup
 ):
-    """What was learnt goes beside it, and the message names both; a finished training replaces."""
+    """What was learned goes beside it, and the message names both; a finished training replaces."""
     assert train("good") == 0
     before = (here / "good").read_bytes()
     handler = signal.getsignal(number)

@@ -201,7 +201,7 @@ def test_named_arguments_keeps_the_function():
 
 
 def test_named_arguments_names_the_nearest():
-    """A misspelt keyword of a method is a TypeError, with the right one, and without self."""
+    """A misspelled keyword of a method is a TypeError, with the right one, and without self."""
 
     class Sum:
         @named_arguments

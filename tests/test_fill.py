@@ -60,7 +60,7 @@ def test_a_page_shows_what_its_blocks_print(tmp_path):
 
 @pytest.mark.slow
 def test_a_command_that_does_not_exist_is_an_error(tmp_path):
-    """A misspelt command is not an output of its page."""
+    """A misspelled command is not an output of its page."""
     page = tmp_path / "page.md"
     page.write_text("```console\n$ textrn info\n```\n")
     status, _, said = fill(page)

@@ -1,4 +1,4 @@
-"""Model classes of one's own at the facade: built, checked, trained, saved, loaded, extended."""
+"""Custom model classes at the facade: built, checked, trained, saved, loaded, extended."""
 
 import numpy as np
 import pytest

@@ -80,7 +80,7 @@ def test_all_errors_and_callbacks_are_exported():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    """A misspelt name fails as it does in any module."""
+    """A misspelled name fails as it does in any module."""
     with pytest.raises(AttributeError, match="has no attribute 'TextGenerators'"):
         textrnn.TextGenerators  # noqa: B018
 

@@ -414,7 +414,7 @@ def test_csv_logger_writes_the_history(tmp_path, trainer, separator):
 
 
 def test_csv_logger_appends(tmp_path, trainer):
-    """With ``append`` a second training goes on below the first, without a second headline."""
+    """With ``append`` a second training continues below the first, without a second header."""
     path = tmp_path / "log.csv"
     for first in (0, 2):
         logger = CSVLogger(str(path), append=True)

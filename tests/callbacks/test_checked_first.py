@@ -58,7 +58,7 @@ def test_a_quantity_that_will_not_be_there_is_refused_at_the_start(callback, mes
     ("kind", "name"), [("gru", "val_los"), ("ngram", "loss"), ("ngram", "gradient_norm")]
 )
 def test_fit_knows_what_it_will_measure(text, kind, name):
-    """A misspelt name is refused, and so is the training loss of a model that counts."""
+    """A misspelled name is refused, and so is the training loss of a model that counts."""
     message = rf"must be one of .*val_loss, .*seconds in this training\. Received: '{name}'"
     refused(text, EarlyStopping(name), ValueError, message, kind)
     gen = TextGenerator(kind, device="cpu")

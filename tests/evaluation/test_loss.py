@@ -35,7 +35,7 @@ class Echo(LanguageModel):
         return 9.0 * F.one_hot(text[:, : ids.shape[1]], self.vocab_size), text[:, -256:]
 
     def layer_groups(self):
-        """Nothing is learnt."""
+        """Nothing is learned."""
         return {}
 
 
@@ -123,7 +123,7 @@ def test_reading_in_parts_is_close_for_recurrent_models(cls):
         ids, Plan(epochs=3, batch_size=16, seq_len=32)
     )
     expected = one_pass(model, ids).mean(dtype=np.float64)
-    assert expected < 2  # it has learnt something
+    assert expected < 2  # it has learned something
     assert evaluate(model, ids)["loss"] == pytest.approx(expected, abs=1e-4)
 
 

@@ -10,13 +10,13 @@ from textrnn import load_sampler
 @pytest.fixture(scope="module")
 def numbers():
     """A generator that has counted numbers in words."""
-    return inputs.learnt(inputs.TEXT)
+    return inputs.learned(inputs.TEXT)
 
 
 @pytest.fixture(scope="module")
 def gru():
     """A small GRU after one epoch."""
-    return inputs.learnt(inputs.TEXT, "gru")
+    return inputs.learned(inputs.TEXT, "gru")
 
 
 @pytest.fixture(params=[load_generator, load_sampler], ids=["TextGenerator.load", "load_sampler"])

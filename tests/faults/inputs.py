@@ -16,8 +16,8 @@ def make(model="ngram", **arguments):
     return TextGenerator(model, **{"seed": 0, "device": "cpu", **sizes, **arguments})
 
 
-def learnt(text, model="ngram", **arguments):
-    """Return a small generator that has learnt a text."""
+def learned(text, model="ngram", **arguments):
+    """Return a small generator that has learned a text."""
     gen = make(model, **arguments)
     gen.fit(text, validation_split=0, **FIT)
     return gen

@@ -59,7 +59,7 @@ def options(owner):
 
 
 @pytest.mark.parametrize(("method", "argument"), list(options(TextGenerator)))
-def test_31_a_misspelt_keyword(method, argument):
+def test_31_a_misspelled_keyword(method, argument):
     """Every public method with options names the one that was probably meant."""
     with pytest.raises(
         TypeError, match=rf"{method}\(\) has no argument '{argument}'\. Did you mean"
@@ -76,7 +76,7 @@ def test_31_a_misspelt_keyword(method, argument):
         (lambda: ContiguousBatcher(np.arange(9), batchsize=3), "batch_size"),
     ],
 )
-def test_31_a_misspelt_keyword_elsewhere(call, meant):
+def test_31_a_misspelled_keyword_elsewhere(call, meant):
     """So do the classes beside the facade."""
     with pytest.raises(TypeError, match=rf"has no argument .*Did you mean '{meant}'\?"):
         call()

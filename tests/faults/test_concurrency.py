@@ -24,7 +24,7 @@ THREADS, ROUNDS = 8, 50
 
 
 class Own(GRUModel):
-    """A model class of a user's own, which is stepped through its torch module."""
+    """A custom model class, which is stepped through its torch module."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def impatient():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["Sampler", "TextGenerator", "a model of one's own"])
+@pytest.mark.parametrize("what", ["Sampler", "TextGenerator", "a custom model"])
 def test_72_threads_write_what_one_would_write(gen, tmp_path, impatient, what):
     """Eight threads, fifty rounds, all at once: the texts of the serial run."""
     writer: Any
@@ -57,7 +57,7 @@ def test_72_threads_write_what_one_would_write(gen, tmp_path, impatient, what):
     else:
         writer = TextGenerator(Own(len(gen.vocab), hidden_size=8), seed=0)
         writer.fit(TEXT, **FIT)
-    rounds = ROUNDS if what != "a model of one's own" else 5
+    rounds = ROUNDS if what != "a custom model" else 5
     settings = [{"seed": i, "temperature": 0.5 + i / 8, "top_k": 3 + i} for i in range(THREADS)]
     expected = [writer.generate("one ", 12, **setting) for setting in settings]
     barrier = threading.Barrier(THREADS)

@@ -61,7 +61,7 @@ def test_43_older_files_are_read_for_ever(load, name):
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_43_older_files_are_learnt_on(name):
-    """A loaded model scores its text, and goes on learning."""
+    """A loaded model scores its text, and can be trained further."""
     gen = load_generator(DATA / name)
     text = gen.generate("", 80, seed=1)
     assert math.isfinite(gen.evaluate(text)["loss"])

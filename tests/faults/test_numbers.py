@@ -102,7 +102,7 @@ def test_66_a_poisoned_training_leaves_the_last_good_backup(tmp_path):
 
 
 def test_67_a_gradient_that_overflows_in_half_precision():
-    """The scaler skips the step, lowers its scale, and training goes on."""
+    """The scaler skips the step, lowers its scale, and training continues."""
     model, _ = lstm()
     learner = TrainStep(model, OptimizerConfig(precision="float32"), seed=0)
     learner._scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)

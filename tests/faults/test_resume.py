@@ -122,7 +122,7 @@ def test_50_a_model_that_counts_needs_no_backup(tmp_path, save_freq):
 
 @pytest.mark.slow
 def test_50_with_minutes_the_sizes_are_those_of_the_backup(tmp_path, monkeypatch):
-    """The machine is not measured again, and the schedule goes on where it was."""
+    """The machine is not measured again, and the schedule continues where it was."""
     speeds = iter([30_000.0])
     monkeypatch.setattr("textrnn.training.defaults.training_speed", lambda *args: next(speeds))
     seen = []

@@ -123,7 +123,7 @@ def test_24_a_length_without_end(numbers, arguments):
 
 @pytest.mark.parametrize("top_k", [10**9, 10**30, 1000])
 def test_25_top_k_above_the_vocabulary(numbers, top_k):
-    """It is all symbols, as None is."""
+    """It is all tokens, as None is."""
     assert numbers.generate("one", 40, seed=2, top_k=top_k) == numbers.generate("one", 40, seed=2)
 
 
@@ -182,7 +182,7 @@ LOGITS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.sampled
     st.lists(st.integers(0, 1), max_size=6),
 )
 def test_26_all_settings_together(logits, arguments, previous):
-    """Probabilities sum to one, at least one symbol is left, and a suppressed one is not chosen."""
+    """Probabilities sum to one, at least one token is left, and a suppressed one is not chosen."""
     logits, sampling = np.array(logits, dtype=np.float32), SamplingParams(**arguments)
     p = sampling.probabilities(logits, previous)
     chosen = sampling.choose(logits, np.random.default_rng(0), previous)
@@ -209,7 +209,7 @@ def test_27_everything_is_ruled_out(numbers, masks, temperature):
 
 
 def test_27_nothing_is_allowed(numbers):
-    """To forbid every symbol is an error."""
+    """To forbid every token is an error."""
     with pytest.raises(ValueError, match=r"must leave a token to generate\. Received: "):
         numbers.generate("one", suppress_tokens=numbers.vocab.itos)
 

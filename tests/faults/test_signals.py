@@ -61,7 +61,7 @@ def delivered():
 def test_54_57_a_signal_ends_training_and_nothing_is_lost(
     whole, tmp_path, delivered, signum, name, number
 ):
-    """The history says so, the program is told, and the next run goes on to the same end."""
+    """The history says so, the program is told, and the next run reaches the same end."""
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     backup = BackupAndRestore(tmp_path / "b")
     gen, history = run(backup, raise_at(number, signum))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.inputs import FIT, learnt, make
+from tests.faults.inputs import FIT, learned, make
 from textrnn import ContiguousBatcher, TextGenerator, Vocab, load_sampler
 from textrnn.errors import DataError, UnknownTokenError
 from textrnn.text.corpus import read_corpus
@@ -70,7 +70,7 @@ def test_02_text_shorter_than_a_batch(length):
 
 @pytest.mark.parametrize("length", [2, 3, 9, 32])
 def test_02_short_texts_are_learnt(length):
-    """So it is for ``fit``: a text of two characters is learnt, with one warning."""
+    """So it is for ``fit``: a text of two characters is learned, with one warning."""
     gen = make("rnn")
     with pytest.warns(UserWarning, match="too short for batch_size=4 and seq_len=8") as caught:
         gen.fit("ab" * 16 if length == 32 else "abcdefghi"[:length], validation_split=0, **FIT)
@@ -100,8 +100,8 @@ def test_03_a_text_that_no_split_suits():
 
 @pytest.mark.parametrize("model", ["ngram", "lstm", "window_mlp"])
 def test_04_one_distinct_character(model):
-    """It is learnt with loss 0, and written."""
-    gen = learnt("a" * 1000, model)
+    """It is learned with loss 0, and written."""
+    gen = learned("a" * 1000, model)
     perfect = {"loss": 0, "bits_per_char": 0, "perplexity": 1, "accuracy": 1}
     assert gen.evaluate("a" * 1000) == perfect
     assert gen.generate("a", 30, temperature=0) == "a" * 31
@@ -125,10 +125,10 @@ def test_06_path_or_text(tmp_path, monkeypatch):
     Path("data.txt").write_text("abcabc")
     with pytest.raises(DataError, match=r"pass Path\('data.txt'\)"):
         make().fit("data.txt", **FIT)
-    assert set(learnt(Path("data.txt")).vocab) == set("abc")
+    assert set(learned(Path("data.txt")).vocab) == set("abc")
     with pytest.raises(DataError, match=r"correct the name and pass Path\('other.txt'\)"):
         make().fit("other.txt", **FIT)
-    assert set(learnt("data.txt\n").vocab) == set("data.txt\n")
+    assert set(learned("data.txt\n").vocab) == set("data.txt\n")
     with pytest.raises(FileNotFoundError, match=r"other\.txt"):
         make().fit(Path("other.txt"), **FIT)
 
@@ -149,8 +149,8 @@ def test_07_invalid_utf8(tmp_path, offset, encoding):
 @pytest.mark.parametrize("level", ["char", "word"])
 @pytest.mark.parametrize("text", ["a\ud800b", "\udfff", "\ude00\ud83d", "\ud83d \ude00"], ids=ascii)
 def test_08_lone_surrogates(tmp_path, text, level):
-    """They are characters like others: learnt, saved, loaded and written."""
-    gen = learnt(f"{text}\n" * 20, level=level)
+    """They are characters like others: learned, saved, loaded and written."""
+    gen = learned(f"{text}\n" * 20, level=level)
     gen.save(tmp_path / "model")
     loaded = load_sampler(tmp_path / "model")
     assert loaded.vocab == gen.vocab
@@ -159,8 +159,8 @@ def test_08_lone_surrogates(tmp_path, text, level):
 
 
 def test_09_two_surrogates_side_by_side(tmp_path):
-    """In a file, too, they stay two symbols and do not become one emoji."""
-    gen = learnt("\ud83d\ude00\U0001f600" * 20)
+    """In a file, too, they stay two tokens and do not become one emoji."""
+    gen = learned("\ud83d\ude00\U0001f600" * 20)
     gen.save(tmp_path / "model")
     for loaded in (load_sampler(tmp_path / "model"), TextGenerator.load(tmp_path / "model")):
         assert loaded.vocab.itos == ["\ud83d", "\ude00", "\U0001f600"]
@@ -170,7 +170,7 @@ def test_09_two_surrogates_side_by_side(tmp_path):
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_10_a_terminal_that_cannot_show_a_text(tmp_path, encoding):
     """What standard output cannot encode is written as escapes, lone surrogates as well."""
-    learnt("\U0001f600\ud83dé" * 20).save(tmp_path / "model")
+    learned("\U0001f600\ud83dé" * 20).save(tmp_path / "model")
     command = ["generate", str(tmp_path / "model"), "é", "-n", "3", "--temperature", "0"]
     result = subprocess.run(
         [sys.executable, "-m", "textrnn", *command],
@@ -191,7 +191,7 @@ ODD = "\0\x01\x1b\x7f\x85\u2028\u2029\ufeff\ufffe\uffff\ud800\udfff\r\n\te\u0301
 @given(st.text(st.characters() | st.sampled_from(ODD), min_size=2, max_size=40))
 @pytest.mark.parametrize("level", ["char", "word"])
 def test_11_any_characters(folder, level, text):
-    """Whatever a str holds is learnt, saved, loaded and given back as it was."""
+    """Whatever a str holds is learned, saved, loaded and given back as it was."""
     text = f"\n{text}"  # a text of one line may be the name of a file, which is refused
     gen = make(order=2, level=level)
     vocab = Vocab.from_text(text, level)
@@ -241,8 +241,8 @@ def test_13_byte_order_marks(tmp_path, data, symbols):
         with pytest.raises(DataError, match=r"is UTF-(16|32); .*encoding='utf-.*Received: "):
             make().fit(path, **FIT)
     else:
-        assert learnt(path).vocab == Vocab(symbols)
-        assert "\ufeff" in learnt("\ufeffab").vocab
+        assert learned(path).vocab == Vocab(symbols)
+        assert "\ufeff" in learned("\ufeffab").vocab
 
 
 @pytest.mark.parametrize("level", ["char", "word"])
@@ -250,7 +250,7 @@ def test_13_byte_order_marks(tmp_path, data, symbols):
 def test_14_nfc_and_nfd(model, prompt, level):
     """Nothing is normalised; where that is the trouble with a prompt, the message says so."""
     text, asked = unicodedata.normalize(model, "né, "), unicodedata.normalize(prompt, "né")
-    gen = learnt(text * 20, level=level)
+    gen = learned(text * 20, level=level)
     with pytest.raises(UnknownTokenError, match="not in the vocabulary") as info:
         gen.generate(asked)
     assert f"Its {model} form is: pass unicodedata.normalize('{model}', text)." in str(info.value)
@@ -259,9 +259,9 @@ def test_14_nfc_and_nfd(model, prompt, level):
 
 @pytest.mark.parametrize("prompt", ["x", "é", "e\u0301\u0301", "\u0301"], ids=ascii)
 def test_14_no_advice_that_does_not_help(prompt):
-    """A symbol whose other form is unknown, too, gets the usual advice."""
+    """A token whose other form is unknown, too, gets the usual advice."""
     with pytest.raises(UnknownTokenError, match="Leave such tokens out with unknown='skip'"):
-        learnt("abc" * 9).generate(prompt)
+        learned("abc" * 9).generate(prompt)
 
 
 EMOJI = "👩‍👩‍👧🇳🇴🏳️‍🌈e\u0301ก็👍🏽"
@@ -271,7 +271,7 @@ EMOJI = "👩‍👩‍👧🇳🇴🏳️‍🌈e\u0301ก็👍🏽"
 @pytest.mark.parametrize("seed", range(3))
 def test_15_symbols_of_many_code_points(level, seed):
     """Code points are the units; a stream's pieces are the text, and no U+FFFD appears."""
-    gen = learnt(EMOJI * 30, level=level)
+    gen = learned(EMOJI * 30, level=level)
     text = gen.generate("", 60, seed=seed)
     assert "".join(gen.stream("", 60, seed=seed)) == text
     assert set(text) <= set(EMOJI)
@@ -296,7 +296,7 @@ def test_16_a_large_file(tmp_path):
 
 @pytest.mark.slow
 def test_17_more_symbols_than_two_bytes_hold(tmp_path):
-    """The ids become wider; such a text is encoded, learnt, saved, loaded and written."""
+    """The ids become wider; such a text is encoded, learned, saved, loaded and written."""
     text = "".join(map(chr, range(0x10000, 0x10000 + 70_000)))
     gen, neural = make(order=2), make("rnn", embedding_dim=2)
     gen.vocab = neural.vocab = Vocab.from_text(text)

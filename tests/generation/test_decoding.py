@@ -148,7 +148,7 @@ def test_a_text_goes_on_from_a_state(sampler):
 
 
 def test_prompts_after_a_state(sampler):
-    """Each goes on from it, the empty one too."""
+    """Each continues it, the empty one too."""
     state = sampler.state("one hun")
     texts = sampler.generate(["dred", "", "d"], 20, seed=1, state=state)
     assert texts == [
@@ -167,7 +167,7 @@ def test_the_past_counts_for_the_penalties(sampler):
 
 
 def test_words_join_with_what_a_state_has_read():
-    """A word that goes on after a word begins with a space."""
+    """A word that continues a word begins with a space."""
     vocab = Vocab.from_text("a b c a b c", "word")
     model = NGramModel(len(vocab), order=2)
     model.count(vocab.encode("a b c a b c"))

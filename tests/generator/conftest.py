@@ -1,4 +1,4 @@
-"""A generator that has learnt a little."""
+"""A generator that has learned a little."""
 
 import pytest
 

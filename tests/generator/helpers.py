@@ -58,7 +58,7 @@ def same(first, second):
 
 
 class Bigram(LanguageModel):
-    """A model of a user's own."""
+    """A custom model."""
 
     def __init__(self, vocab_size, scale=1.0):
         super().__init__(vocab_size=vocab_size, scale=scale)

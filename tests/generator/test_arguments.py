@@ -78,8 +78,8 @@ def test_sizes_that_no_model_can_have(text):
         (lambda gen: gen.load("x", devise="cpu"), r"'device'\? It takes: path, device, model_cl"),
     ],
 )
-def test_misspelt_keywords(call, message):
-    """Each public method names the nearest keyword to a misspelt one."""
+def test_misspelled_keywords(call, message):
+    """Each public method names the nearest keyword to a misspelled one."""
     with pytest.raises(TypeError, match=message):
         call(make())
 
@@ -231,7 +231,7 @@ def test_questions_about_no_text(fitted, ask):
 
 
 def test_questions_about_unknown_symbols(fitted):
-    """A symbol that was not in the text is named with its position."""
+    """A token that was not in the text is named with its position."""
     with pytest.raises(UnknownTokenError, match=r"'X' \(U\+0058\) at index 4"):
         fitted.evaluate("one X")
     with pytest.raises(UnknownTokenError, match=r"'X' \(U\+0058\) at index 4"):

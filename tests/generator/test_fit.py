@@ -143,7 +143,7 @@ def test_validation_is_the_end_of_the_text(family, text, split):
 
 
 def test_validation_data_leaves_the_whole_text_for_training(text):
-    """With ``validation_data`` all of the text is learnt, and val_loss is about the data."""
+    """With ``validation_data`` all of the text is learned, and val_loss is about the data."""
     gen, twin = make("ngram"), NGramModel(len(set(text)), order=3)
     history = gen.fit(text, validation_data=["one", "two"], verbose=0).history
     twin.count(gen.vocab.encode(text))
@@ -152,7 +152,7 @@ def test_validation_data_leaves_the_whole_text_for_training(text):
 
 
 def test_no_validation(family, text):
-    """With ``validation_split=0`` there are no val_ quantities, and all of the text is learnt."""
+    """With ``validation_split=0`` there are no val_ quantities, and all of the text is learned."""
     history = make(family).fit(text, validation_split=0, **FIT).history
     assert "seconds" in history
     assert not [name for name in history if name.startswith("val_")]
@@ -213,7 +213,7 @@ def test_validation_counts_its_own_characters():
 
 
 def test_a_text_of_one_character(family):
-    """A text with a single symbol is learnt, evaluated and written."""
+    """A text with a single token is learned, evaluated and written."""
     gen = make(family)
     history = gen.fit("a" * 600, **FIT).history
     assert history["val_loss"][-1] == 0
@@ -231,7 +231,7 @@ def test_a_tiny_time_still_trains(text):
 
 
 def test_training_that_explodes_keeps_finite_weights(text):
-    """NonFiniteError comes through, and what was learnt before it can still be used."""
+    """NonFiniteError comes through, and what was learned before it can still be used."""
     gen = make("rnn", nonlinearity="relu")
     gen.compile(optimizer="sgd", learning_rate=1e8, schedule="constant")
     with (
@@ -243,7 +243,7 @@ def test_training_that_explodes_keeps_finite_weights(text):
 
 
 def test_documents_have_a_boundary_between_them():
-    """The vocabulary of a list of documents has their symbols and a boundary, no line break."""
+    """The vocabulary of a list of documents has their tokens and a boundary, no line break."""
     gen = make("ngram")
     gen.fit(["one two", "three four"], verbose=0)
     assert gen.vocab == Vocab.from_text(["one two", "three four"])

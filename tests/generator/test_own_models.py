@@ -10,7 +10,7 @@ from textrnn.errors import (
 )
 from textrnn.models import LSTMModel
 
-# A model of one's own
+# A custom model
 
 
 def test_a_model_of_ones_own(tmp_path, text):

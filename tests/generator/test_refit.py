@@ -1,4 +1,4 @@
-"""A second fit, new symbols, and what stays between two fits."""
+"""A second fit, new tokens, and what stays between two fits."""
 
 import numpy as np
 import pytest
@@ -37,11 +37,11 @@ def test_a_second_fit_of_a_counting_model_adds_counts(text):
     assert same(gen.model.state_dict(), twin.state_dict())
 
 
-# New symbols
+# New tokens
 
 
 def test_a_second_fit_learns_new_symbols(fitted, text):
-    """Known symbols keep their ids, new ones come after them and are learnt."""
+    """Known tokens keep their ids, new ones come after them and are learned."""
     old = list(fitted.vocab.itos)
     fitted.fit("é" + text.replace("e", "é"), **FIT)
     assert fitted.vocab.itos == [*old, "é"]
@@ -88,7 +88,7 @@ def test_growth_keeps_the_optimiser(text):
 
 
 def test_words_are_added_by_the_rule_of_a_first_fit():
-    """Words that occur once in the new text stay unknown, others become symbols."""
+    """Words that occur once in the new text stay unknown, others become tokens."""
     gen = make(level="word")
     gen.fit("the cat sat. the cat sat. once " * 50 + "rarely", **FIT)
     known = list(gen.vocab.itos[:-1])
@@ -97,7 +97,7 @@ def test_words_are_added_by_the_rule_of_a_first_fit():
 
 
 def test_a_vocabulary_set_by_hand_is_used_and_does_not_grow(text):
-    """It is the user's: with an unknown symbol it takes everything, without one it is an error."""
+    """It is the user's: with an unknown token it takes everything, without one it is an error."""
     gen = make()
     gen.vocab = Vocab.from_text(text, max_size=5)
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_vocabulary_set_by_hand_is_used_and_does_not_grow(text):
     ],
 )
 def test_a_second_fit_that_is_refused_leaves_everything(fitted, text, bad, message):
-    """Vocabulary, model, weights and history stay, also where the text has new symbols."""
+    """Vocabulary, model, weights and history stay, also if the text has new tokens."""
     before = weights(fitted), fitted.vocab, fitted.model, fitted.history
     with pytest.raises(ValueError, match=f"{message}.*Received: "):
         fitted.fit("é" + text, **{**FIT, **bad})

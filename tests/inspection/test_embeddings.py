@@ -75,7 +75,7 @@ def test_the_sign_of_a_component_does_not_depend_on_chance():
 
 
 def test_the_plot_names_every_token_where_it_is(gen):
-    """A label a symbol, at its first two components; what cannot be seen is written as repr."""
+    """One label per token, at its first two components; invisible ones are shown as repr."""
     ax = gen.plot_embeddings()
     labels = {label.get_text(): label.xy for label in ax.texts}
     assert set(labels) == {repr(s) if s in " \n" else s for s in gen.vocab.itos}

@@ -19,7 +19,7 @@ RECURRENT = ["rnn", "gru", "lstm"]
 
 
 class Bigram(LanguageModel):
-    """A model of a user's own: a table of logits."""
+    """A custom model: a table of logits."""
 
     def __init__(self, vocab_size):
         super().__init__(vocab_size=vocab_size)
@@ -57,7 +57,7 @@ def test_any_cut_gives_the_logits_of_one_pass(model, x, cuts):
 
 
 def test_rows_know_nothing_of_each_other(model, x):
-    """A text scores the same alone as beside another, also when both go on."""
+    """A text scores the same alone as beside another, also when both continue."""
     both, state = model(x[:, :30])
     both = torch.cat([both, model(x[:, 30:], state)[0]], dim=1)
     for row in range(2):
@@ -116,18 +116,18 @@ def test_the_contract_cannot_be_left_half_done():
 
 
 def extended(model, extra):
-    """Return the model with more symbols, each like the old symbol in ``extra``, -1 for none."""
+    """Return the model with more tokens, each like the old token in ``extra``, -1 for none."""
     origins = np.array([*range(model.vocab_size), *extra])
     return model.extend(len(origins), origins)
 
 
 def test_an_extended_model_knows_what_it_knew(model, x):
-    """On the old symbols it gives the old scores, and the old states."""
+    """On the old tokens it has the old scores and the old states."""
     v = model.vocab_size
     expected, state = model(x)
     logits, new_state = extended(model, [0, -1, -1])(x)
     assert logits.shape[-1] == v + 3
-    if isinstance(model, NGramModel):  # new symbols take a share of what was never seen
+    if isinstance(model, NGramModel):  # new tokens take a share of what was never seen
         expected, logits = expected.softmax(-1), logits[..., :v].softmax(-1)
         assert_close(logits, expected, rtol=0.05, atol=0.01)
     else:
@@ -136,9 +136,9 @@ def test_an_extended_model_knows_what_it_knew(model, x):
 
 
 def test_a_new_symbol_starts_as_its_relative(model, x):
-    """It is scored like the symbol it is like, and read like it."""
+    """It is scored and read like the token that it is like."""
     if isinstance(model, NGramModel):
-        pytest.skip("a counting model starts a new symbol from nothing")
+        pytest.skip("a counting model starts a new token from nothing")
     v = model.vocab_size
     new = extended(model, [3])
     logits, _ = new(x)
@@ -157,7 +157,7 @@ def test_a_new_symbol_without_a_relative_starts_as_the_mean(generator):
 
 
 def test_extending_finds_the_axes_of_a_class_of_one_s_own():
-    """Both axes of a table of bigrams are symbols."""
+    """Both axes of a table of bigrams are tokens."""
     new = extended(Bigram(4), [2])
     assert torch.equal(new.table.weight[:, 4], new.table.weight[:, 2])
     assert torch.equal(new.table.weight[4], new.table.weight[2])
@@ -198,7 +198,7 @@ def test_detach_cuts_every_tensor_from_its_graph():
 
 @pytest.mark.parametrize("kind", RECURRENT)
 def test_a_detached_state_stops_gradients(kind):
-    """What is read after ``detach`` does not reach the symbols before it."""
+    """What is read after ``detach`` does not reach the tokens before it."""
     model = MODELS[kind](4, embedding_dim=2, hidden_size=3)
     state = model(torch.tensor([[0, 1]]))[1]
     model(torch.tensor([[2, 3]]), detach(state))[0].sum().backward()

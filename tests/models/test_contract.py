@@ -227,7 +227,7 @@ def test_a_class_that_keeps_the_contract_passes(vocab_size):
 
 
 def test_every_family_passes(model):
-    """What the families promise is what a class of one's own is held to."""
+    """What the families promise is what a custom class is held to."""
     check_contract(model)
 
 

@@ -107,7 +107,7 @@ def probabilities_by_hand(counts, text, *, order, vocab_size, smoothing="kneser_
 def test_an_extended_model_has_counted_the_same(smoothing):
     """Its tables are those of a larger model that counted the text in its ids, and it counts on."""
     ids = np.random.default_rng(0).integers(5, size=200)
-    new_ids = np.array([0, 1, 2, 3, 6])  # the last symbol moves behind two new ones
+    new_ids = np.array([0, 1, 2, 3, 6])  # the last token moves behind two new ones
     model = NGramModel(5, order=3, smoothing=smoothing)
     expected = NGramModel(7, order=3, smoothing=smoothing)
     model.count(ids)
@@ -206,7 +206,7 @@ def test_an_order_that_was_not_counted_is_refused(order):
 @pytest.mark.parametrize("smoothing", ["witten_bell", None])
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])
 def test_a_large_vocabulary_does_not_overflow(dtype, smoothing):
-    """Order 6 over 70,000 symbols keeps apart the 40,000 contexts of a text."""
+    """Order 6 over 70,000 tokens keeps apart the 40,000 contexts of a text."""
     rng = np.random.default_rng(2)
     train = rng.integers(69_000, 70_000, 40_000)
     model = NGramModel(70_000, order=6, smoothing=smoothing)

@@ -141,7 +141,7 @@ def test_an_identity_network_starts_with_the_identity():
 
 
 def test_one_hot_input_is_an_embedding_by_the_identity(generator):
-    """The first layer's columns are the symbols' vectors."""
+    """The first layer's columns are the tokens' vectors."""
     one_hot = build("lstm", 7, {"input": "onehot", "hidden_size": 5}, seed=0)
     other = build("lstm", 7, {"embedding_dim": 7, "hidden_size": 5}, seed=0)
     other.load_state_dict({**one_hot.state_dict(), "embedding.weight": torch.eye(7)})
@@ -208,12 +208,12 @@ def test_gradients_reach_every_weight_through_a_weight_drop(kind, generator):
 
 @pytest.mark.parametrize("arguments", [{}, {"input": "onehot"}])
 def test_embedding_dropout_drops_whole_symbols(arguments, generator):
-    """A symbol is missing wherever it stands in a batch, or nowhere."""
+    """A token is dropped wherever it is in a batch, or nowhere."""
     model = build("rnn", 40, {"hidden_size": 6, "embedding_dropout": 0.5, **arguments}, seed=0)
     model.embedding_dropout.generator = torch.Generator().manual_seed(3)
     inputs = []
     model.layers[0].register_forward_hook(lambda module, args, result: inputs.append(args[0]))
-    ids = torch.arange(40).repeat(2, 2)  # each symbol twice in each of two rows
+    ids = torch.arange(40).repeat(2, 2)  # each token twice in each of two rows
     model(ids)
     missing = (inputs[0] == 0).all(dim=2).t()  # (B, T)
     assert torch.equal(missing, missing[:1, :40].repeat(2, 2))

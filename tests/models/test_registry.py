@@ -38,7 +38,7 @@ _WINDOW = {"embedding_dim": 3, "hidden_size": 4, "dropout": 0.25}
 
 
 class Bigram(LanguageModel):
-    """A class of one's own, without ``reset_parameters``: a table of logits, scaled."""
+    """A custom class, without ``reset_parameters``: a table of logits, scaled."""
 
     def __init__(self, vocab_size, scale, *, bias=False):
         super().__init__(vocab_size=vocab_size, scale=scale, bias=bias)

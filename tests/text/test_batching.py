@@ -165,7 +165,7 @@ def test_the_shares_of_all_processes_are_the_batch(world_size):
 
 @pytest.mark.parametrize("taken", range(25))
 def test_resume_is_exact(taken):
-    """A new batcher goes on where the state was taken: within an epoch, or at its edges."""
+    """A new batcher continues where the state was taken: within an epoch, or at its edges."""
     whole = small()
     expected = lists(batch for _ in range(3) for batch in whole)  # 24 batches
     batcher, got = small(), []

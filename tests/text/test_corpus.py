@@ -20,7 +20,7 @@ def test_the_parts_put_together_are_the_text(text, level):
 
 
 def test_a_text_for_validation_of_its_own(tmp_path):
-    """All of the text is learnt from; both texts' symbols are in the vocabulary."""
+    """All of the text is learned from; both texts' tokens are in the vocabulary."""
     path = tmp_path / "valid.txt"
     path.write_text("cab dab\ncab dab", encoding="utf-8")
     corpus = read_corpus("abc abc", "word", validation_data=path)
@@ -30,7 +30,7 @@ def test_a_text_for_validation_of_its_own(tmp_path):
 
 
 def test_a_vocabulary_is_used_or_grows():
-    """As asked; a symbol that it may not take is an error."""
+    """As asked; a token that it may not take is an error."""
     vocab = Vocab("ab")
     assert read_corpus("abba" * 9, "char", vocab).vocab is vocab
     assert read_corpus("abcd" * 9, "char", vocab, grow=True).vocab.itos == ["a", "b", "c", "d"]

@@ -87,7 +87,7 @@ def test_few_documents_end_in_validation():
 
 
 def test_documents_for_validation_of_their_own():
-    """All the others are trained on; the symbols of both are known."""
+    """All the others are trained on; the tokens of both are known."""
     corpus = read_corpus(["ab", "ba"], "char", validation_data=["cd", "dc"])
     assert documents_in(corpus.ids, corpus.vocab) == ["ab", "ba"]
     assert documents_in(corpus.valid_ids, corpus.vocab) == ["cd", "dc"]

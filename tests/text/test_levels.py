@@ -220,7 +220,7 @@ def test_the_bytes_are_always_all():
 
 
 def test_bpe_puts_the_most_frequent_neighbours_together_first():
-    """The tokens that are learnt are those of a count by hand, up to ``max_size``."""
+    """The tokens that are learned are those of a count by hand, up to ``max_size``."""
     text = "aaab" * 2 + " ab" * 5
     assert Vocab.from_text(text, "bpe", max_size=259).itos[256:] == ["ab", " ab", "aa"]
     assert len(Vocab.from_text(text, "bpe", min_freq=6)) == 257

@@ -123,7 +123,7 @@ def test_wrong_arguments_of_from_text(arguments, error, message):
         Vocab.from_text(**{"text": "abc"} | arguments)
 
 
-def test_a_misspelt_keyword_is_answered_with_those_one_can_write():
+def test_a_misspelled_keyword_is_answered_with_those_one_can_write():
     """The list of arguments has those of the caller only, not Python's cls."""
     with pytest.raises(TypeError, match=r"It takes: text, level, max_size, min_freq\."):
         Vocab.from_text("abc", maxsize=2)
@@ -270,7 +270,7 @@ def test_decode_takes_any_flat_collection(ids):
     ("after", "expected"), [(None, "cat, mat"), ("the", " cat, mat"), (", ", "cat, mat")]
 )
 def test_a_word_after_a_word_begins_with_a_space(after, expected):
-    """What goes on after a word begins with a space if it is a word, and else does not."""
+    """After a word, a text begins with a space if it begins with a word, and only then."""
     vocab = Vocab.from_text("the cat, mat", level="word")
     decoder = vocab.decoder(after=None if after is None else vocab.stoi[after])
     assert "".join(map(decoder.push, vocab.encode("cat, mat").tolist())) == expected

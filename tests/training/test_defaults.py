@@ -99,7 +99,7 @@ def test_a_wide_model_gets_a_lower_rate():
 
 
 def test_what_will_be_read_is_passes_or_time():
-    """Passes are counted; a time is taken at the speed that was measured, less for many symbols."""
+    """Passes are counted; a time is taken at the speed that was measured, less for many tokens."""
     assert defaults.estimate_tokens(1000, 7, None, 0.0, 65) == 7000
     assert defaults.estimate_tokens(1000, None, 0.5, 2000.0, 65) == 48_000
     assert 0 < defaults.estimate_tokens(1000, None, 0.5, 2000.0, 20_000) < 10_000

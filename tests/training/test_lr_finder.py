@@ -93,7 +93,7 @@ def test_whether_the_loss_fell(losses, fell):
 
 @pytest.mark.slow
 def test_a_trained_model_has_no_fall(text):
-    """What has been learnt well does not fall again, and a fresh model's loss does."""
+    """What has been learned well does not fall again, and a fresh model's loss does."""
     gen = TextGenerator("rnn", hidden_size=16, seed=0, device="cpu")
     assert gen.lr_find(text, **SIZES).fell
     gen.fit(text, epochs=20, verbose=0, **SIZES)
@@ -140,7 +140,7 @@ def test_layer_groups_keep_their_ratios(ids, monkeypatch):
 
 
 def test_the_generator_goes_on_as_if_nothing_had_been(text):
-    """Before the first fit and between two, with new symbols in the text: bit-equal weights."""
+    """Before the first fit and between two, with new tokens in the text: bit-equal weights."""
     gens = [
         TextGenerator("lstm", hidden_size=8, dropout=0.5, seed=0, device="cpu") for _ in range(2)
     ]

@@ -104,13 +104,13 @@ def each_batch(function):
     return LambdaCallback(on_train_batch_end=lambda batch, logs: function(logs))
 
 
-# What is learnt
+# What is learned
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_one_batch_can_be_learnt_by_heart(family):
-    """Thirty random tokens are learnt to a loss below 0.05."""
+    """Thirty random tokens are learned to a loss below 0.05."""
     model = small(family, hidden_size=32)
     trainer = Trainer(model, OptimizerConfig(learning_rate=0.05))
     history = trainer.fit(IDS[:33], Plan(epochs=150, batch_size=2, seq_len=16))
@@ -732,7 +732,7 @@ def test_a_step_is_the_loop_written_by_hand():
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 def test_moments_follow_a_grown_model(optimizer):
-    """Known symbols keep their moments, new ones get those of their origins; peaks stay."""
+    """Known tokens keep their moments, new ones start with those of similar ones; peaks stay."""
     trainer = Trainer(small("lstm"), OptimizerConfig(optimizer=optimizer, learning_rate=0.01))
     trainer.fit(IDS, Plan(epochs=1, **SIZES))
     trainer.learning_rate = 0.002
@@ -755,7 +755,7 @@ def test_moments_follow_a_grown_model(optimizer):
 
 
 def test_a_grown_training_goes_on_as_the_old_one_would():
-    """With symbols that never occur added, the known weights take nearly the same course."""
+    """With tokens added that never occur, the known weights take nearly the same course."""
     trainers = [Trainer(small("gru"), plain(learning_rate=0.1)) for _ in range(2)]
     for trainer in trainers:
         trainer.fit(IDS, Plan(epochs=1, **SIZES))
