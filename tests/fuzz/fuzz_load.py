@@ -231,7 +231,9 @@ def odd_data(rng, tensor):
     """Return the data of a tensor with some of its numbers changed."""
     if tensor[0] not in ("F32", "I32", "I64"):
         return tensor[2][: rng.randrange(len(tensor[2]) + 1)]
-    array = np.frombuffer(tensor[2], DTYPES[tensor[0]]).copy()
+    dtype = np.dtype(DTYPES[tensor[0]])
+    whole = len(tensor[2]) // dtype.itemsize * dtype.itemsize  # it may be another tensor's data
+    array = np.frombuffer(tensor[2][:whole], dtype).copy()
     floats = [np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0, 1.0]
     bits = 31 if tensor[0] == "I32" else 63
     numbers = [0, 1, -1, 5, 100, 2**bits - 1, -(2**bits), rng.getrandbits(bits)]
