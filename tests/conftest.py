@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.quick import quick
 from textrnn.datasets import load_human_numbers
 from textrnn.models.registry import MODELS
 from textrnn.text.levels import LEVELS, Level
@@ -60,7 +61,7 @@ def ids(text, vocab):
     return vocab.encode(text)
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=quick(MODELS))
 def family(request):
     """The name of each family in turn."""
     return request.param
@@ -77,7 +78,7 @@ def make_model(small, vocab_size, ids=None):
     return model.eval()
 
 
-@pytest.fixture(params=list(SMALL))
+@pytest.fixture(params=quick(SMALL))
 def small(request):
     """The name of each of the ``SMALL`` models in turn."""
     return request.param

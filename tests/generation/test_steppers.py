@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.quick import quick
 from textrnn.errors import CorruptModelError
 from textrnn.files.model_file import Reader
 from textrnn.generation.native.stepper import accelerated
@@ -55,7 +56,7 @@ def tokens():
     return np.random.default_rng(0).integers(V, size=(1000, 7))
 
 
-@pytest.fixture(params=list(SETTINGS))
+@pytest.fixture(params=quick(SETTINGS, "lstm", "gru, tied", "window_rnn, concat", "ngram, order 4"))
 def made(request, tokens):
     """A model in evaluation mode, with biases that are not zero, and its stepper."""
     kind, arguments = SETTINGS[request.param]
@@ -149,7 +150,7 @@ def test_tokens_may_have_any_integer_type(made, tokens, dtype):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kind", list(MODELS))
+@pytest.mark.parametrize("kind", quick(MODELS))
 def test_the_module_stepper_equals_the_others(kind, training, tokens):
     """Stepping through the torch module gives the same, without dropout, and keeps its mode."""
     arguments = {"order": 3} if kind == "ngram" else {"hidden_size": 17, "dropout": 0.5}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.generator.helpers import FIT, make, trained
+from tests.quick import quick
 from textrnn.models.registry import MODELS
 
 # Looking at the model
@@ -26,7 +27,7 @@ def test_score_is_evaluate_token_by_token(family, text, level):
     assert min(surprisals) >= 0
 
 
-@pytest.mark.parametrize("family", list(MODELS))
+@pytest.mark.parametrize("family", quick(MODELS))
 def test_summary_adds_up(family):
     """The table's parameter counts are the tensors' sizes, and its total is their sum."""
     gen = trained(family)

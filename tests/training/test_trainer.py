@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
+from tests.quick import quick
 from textrnn.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
 from textrnn.errors import DataError, NonFiniteError
 from textrnn.evaluation import evaluate
@@ -200,7 +201,7 @@ def test_a_counting_model_counts_once(ids, vocab):
     assert history.history["val_loss"] == [evaluate(twin, ids[1000:])["loss"]]
 
 
-@pytest.mark.parametrize("family", list(MODELS))
+@pytest.mark.parametrize("family", quick(MODELS))
 def test_validation_is_evaluate(family, ids, vocab):
     """The last epoch's val_ quantities are what evaluate says about the trained model."""
     args = {"order": 3} if family == "ngram" else {"hidden_size": 8, "dropout": 0.5}
@@ -510,7 +511,7 @@ def test_a_second_ctrl_c_interrupts_at_once():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("family", list(MODELS))
+@pytest.mark.parametrize("family", quick(MODELS))
 def test_ctrl_c_is_noted_whatever_is_trained(family):
     """History says "interrupt" for a SIGINT in the first epoch of a counting model as well."""
     model = NGramModel(V) if family == "ngram" else small(family)
