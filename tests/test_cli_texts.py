@@ -48,6 +48,7 @@ def test_stop_strings_have_escapes(cats, capsys):
     assert "--stop 'END' can never occur: 'E' (U+0045)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_the_line_break_of_echo_is_no_part_of_the_prompt(cats, end):
     """Nor is the one of Windows."""

@@ -138,6 +138,7 @@ def test_60_62_any_fault_of_a_checkpoint_leaves_a_whole_model(tmp_path, error):
         assert ends == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("append", [False, True])
 def test_60_62_any_fault_of_a_log_leaves_whole_lines(tmp_path, error, append):
@@ -173,6 +174,7 @@ for megabytes in range(int(sys.argv[3])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc here")
 def test_36_45_too_little_memory_for_a_model(tmp_path):
     """It is an error each time until there is enough, and that is a small multiple of the file."""

@@ -27,6 +27,7 @@ def with_header(path, head):
     path.write_bytes(len(head).to_bytes(8, "little") + head)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [17 * MB, 99 * MB])
 def test_45_a_header_of_many_megabytes_is_refused_unread(path, load, size):
     """It takes no more memory than a small one."""
@@ -43,6 +44,7 @@ def test_45_a_header_that_could_not_be_read_is_not_written(path):
     assert model_file.load(path)[0] == {"n": 1}
 
 
+@pytest.mark.slow
 def test_45_a_header_takes_a_small_multiple_of_itself(path, load):
     """The costliest JSON, a million empty lists, takes some 25 times its own size."""
     with_header(path, b'{"a":[' + b"[]," * MB + b"[]]}")
@@ -139,6 +141,7 @@ def test_46_a_history_that_no_training_wrote_is_refused(path, load, rnn, history
         load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("announces", [True, False])
 def test_78_a_server_that_does_not_stop(tmp_path, announces):
     """The download ends with an error as soon as it is too long, and nothing is left of it."""

@@ -110,6 +110,7 @@ def test_60_a_full_disk_and_savings_on_the_way(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "message"),
     [("nowhere/m", "No such file"), ("file/m", "Not a directory"), (".", "This is a folder")],

@@ -28,6 +28,7 @@ def backed_up(path, *callbacks, gen=None, text=TEXT, **compiled):
     return gen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, None])
 def test_53_the_second_of_two_fits_is_not_the_first(tmp_path, seed):
     """A program of two equal fits, killed in the second: run again, the first one is refused."""
@@ -43,6 +44,7 @@ def test_53_the_second_of_two_fits_is_not_the_first(tmp_path, seed):
         program()
 
 
+@pytest.mark.slow
 def test_53_a_fit_that_did_not_end_is_the_same_fit(tmp_path):
     """In a notebook the cell is run again with the generator that was interrupted."""
     whole = backed_up(tmp_path / "whole")
@@ -52,6 +54,7 @@ def test_53_a_fit_that_did_not_end_is_the_same_fit(tmp_path):
     assert weights(backed_up(tmp_path / "b", gen=gen)) == weights(whole)
 
 
+@pytest.mark.slow
 def test_53_a_new_model_without_a_seed_is_resumed(tmp_path):
     """Its weights are others in each process, and those of the backup count."""
     steps = []
@@ -62,6 +65,7 @@ def test_53_a_new_model_without_a_seed_is_resumed(tmp_path):
     assert 0 < len(steps) < 60
 
 
+@pytest.mark.slow
 def test_53_a_loaded_model_is_that_model(tmp_path):
     """A backup of the training of one file is not resumed with another; with the same one it is."""
     for name, seed in (("one", 1), ("two", 2)):

@@ -64,6 +64,7 @@ def test_73_a_training_waits_for_a_call_that_is_under_way(name):
     assert weights(gen) == weights(quiet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["lstm", "window_rnn", Slow], ids=str)
 def test_73_a_stream_outlives_a_training(model):
     """A text that was begun before a ``fit`` ends with the weights that it began with."""
@@ -76,6 +77,7 @@ def test_73_a_stream_outlives_a_training(model):
     assert gen.generate("one ", 60, seed=1) != expected
 
 
+@pytest.mark.slow
 def test_73_a_callback_may_use_what_is_in_training(tmp_path):
     """In the thread that trains nothing waits, and the course of training is the same."""
     quiet, gen, losses = fitted(), fitted(), []

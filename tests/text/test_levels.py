@@ -69,6 +69,7 @@ def test_what_a_decoder_gives_is_certain(level, text):
     assert written + decoder.flush() == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [name for name in LEVELS if not LEVELS[name].complete])
 @settings(deadline=None)
 @given(text=ANY_TEXT | WORDS)

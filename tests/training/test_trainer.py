@@ -577,6 +577,7 @@ def second_hand(monkeypatch):
     monkeypatch.setattr("textrnn.training.trainer.time", fake)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("second_hand")
 @pytest.mark.parametrize("valid_ids", [None, IDS])
 def test_a_time_budget_is_used_to_its_end(valid_ids):
