@@ -9,7 +9,7 @@ import torch
 from tests.quick import quick
 from textrnn.errors import CorruptModelError
 from textrnn.files.model_file import Reader
-from textrnn.generation.native.stepper import accelerated
+from textrnn.generation.native.precision import accelerated
 from textrnn.generation.steppers import STEPPERS, old_ngram
 from textrnn.generation.steppers.trie import Level, Trie
 from textrnn.models import NGramModel

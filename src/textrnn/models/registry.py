@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from textrnn.checks import check_choice, check_keywords
-from textrnn.generation.native.stepper import NativeStepper, accelerated
+from textrnn.generation.native.precision import accelerated
+from textrnn.generation.native.stepper import NativeStepper
 from textrnn.generation.steppers import STEPPERS, Stepper
 from textrnn.generation.steppers.recurrent import RecurrentStepper
 from textrnn.models.arrays import state_arrays

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from textrnn.generation.native.stepper import accelerated
+from textrnn.generation.native.precision import accelerated
 from textrnn.generation.steppers.base import Session
 from textrnn.generation.steppers.recurrent import RecurrentSession, RecurrentStepper
 from textrnn.models.base import LanguageModel, State

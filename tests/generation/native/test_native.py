@@ -12,7 +12,8 @@ import torch
 
 from textrnn import Sampler, TextGenerator, Vocab, load_sampler
 from textrnn.generation.native.library import INSTRUCTIONS, load_kernel
-from textrnn.generation.native.stepper import NativeSession, NativeStepper, accelerated
+from textrnn.generation.native.precision import accelerated
+from textrnn.generation.native.stepper import NativeSession, NativeStepper
 from textrnn.generation.steppers import STEPPERS
 from textrnn.models.arrays import state_arrays
 from textrnn.models.registry import build, make_stepper

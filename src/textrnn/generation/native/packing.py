@@ -27,6 +27,8 @@ class PackedWeight(NamedTuple):
 def pack(weight: NDArray[Any]) -> PackedWeight:
     """Round each column of a weight (H, M) to 255 steps as wide as its largest number needs.
 
+    A column with a number that is infinite or NaN has such a scale, so that its sums are NaN.
+
     >>> packed = pack(np.array([[1.0, -4.0], [0.5, 2.0]], dtype=np.float32))
     >>> packed.packed[0, 0, :2, :2].tolist()  # of each column, the rows
     [[127, 64], [-127, 64]]
@@ -35,7 +37,9 @@ def pack(weight: NDArray[Any]) -> PackedWeight:
     scales = np.zeros(round_up(m, PANEL), dtype=np.float32)
     scales[:m] = np.abs(weight).max(axis=0) / np.float32(127)
     rounded = np.zeros((round_up(h, 4), len(scales)), dtype=np.int8)
-    rounded[:h, :m] = np.rint(weight / np.maximum(scales[:m], np.finfo(np.float32).tiny))
+    with np.errstate(invalid="ignore"):
+        steps = np.rint(weight / np.maximum(scales[:m], np.finfo(np.float32).tiny))
+    rounded[:h, :m] = np.nan_to_num(steps, copy=False, nan=0)
     panels = rounded.reshape(-1, 4, len(scales) // PANEL, PANEL)
     sums = 128 * rounded.sum(axis=0, dtype=np.int32)
     return PackedWeight(_aligned(panels.transpose(2, 0, 3, 1)), scales, sums)

@@ -11,10 +11,9 @@ from textrnn.generation.native.library import (
     Arguments,
     Kernel,
     Layer,
-    load_kernel,
 )
 from textrnn.generation.native.packing import PackedWeight, pack, round_up
-from textrnn.generation.steppers.base import Session, State, Stepper
+from textrnn.generation.steppers.base import Session, State
 from textrnn.generation.steppers.recurrent import (
     GRUStepper,
     LSTMStepper,
@@ -22,7 +21,6 @@ from textrnn.generation.steppers.recurrent import (
     RNNStepper,
 )
 
-Precision = Literal["float32", "int8"]
 _MATRIX = 8  # from so many texts, one product of two matrices in BLAS is faster
 
 
@@ -43,7 +41,7 @@ class NativeStepper:
         self,
         stepper: RecurrentStepper,
         kernel: Kernel,
-        precision: Precision = "float32",
+        precision: Literal["float32", "int8"] = "float32",
         level: int | None = None,
     ) -> None:
         self.max_batch_size = stepper.max_batch_size
@@ -133,14 +131,6 @@ class NativeSession:
     def state(self, rows: list[int]) -> tuple[NDArray[Any], ...]:
         """Return the state of some of the texts: for each layer r, and more."""
         return tuple(place[rows] for place in self._places)
-
-
-def accelerated(stepper: Stepper, precision: Precision = "float32") -> Stepper | NativeStepper:
-    """Return the native stepper of a recurrent model where there is a kernel, else the same."""
-    kernel = load_kernel()
-    if kernel is None or not isinstance(stepper, RecurrentStepper):
-        return stepper
-    return NativeStepper(stepper, kernel, precision)
 
 
 _TANH, _RELU, _GRU, _LSTM = range(4)
