@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from textrnn.errors import UnknownTokenError
-from textrnn.text.corpus import encode_source, read_corpus, with_boundaries
+from textrnn.text.corpus import encode_source, read_corpus
+from textrnn.text.documents import with_boundaries
 from textrnn.text.levels import LEVELS
 from textrnn.text.vocab import Vocab
 
@@ -71,7 +72,7 @@ def test_a_new_order_of_many_documents(monkeypatch):
     """Documents that are put in order block by block are those put in order at once."""
     corpus = read_corpus(DOCUMENTS, "char", validation_split=0)
     at_once = corpus.epoch_ids(2)
-    monkeypatch.setattr("textrnn.text.corpus._BLOCK", 100)
+    monkeypatch.setattr("textrnn.text.documents._BLOCK", 100)
     assert np.array_equal(corpus.epoch_ids(2), at_once)
 
 

@@ -94,7 +94,7 @@ def test_a_long_text_is_counted_without_seams():
 
 def test_no_token_is_frequent_enough():
     """Where nothing is frequent enough the message has the most frequent token."""
-    expected = r"lower `min_freq`\. .* one, 'a', occurs 5 times\. Received: min_freq=6"
+    expected = r"take level 'char' .* one, 'a', occurs 5 times\. Received: min_freq=6"
     with pytest.raises(VocabError, match=expected):
         Vocab.from_text("abracadabra", min_freq=6)
 
@@ -244,7 +244,7 @@ def test_no_text_holds_the_unknown_token():
     [
         ({"text": b"ab"}, TypeError, r"decode bytes first\. Received: bytes"),
         ({"text": ["a"]}, TypeError, r"`text` must be str; .*Received: list"),
-        ({"unknown": "unk"}, VocabError, r"has no unknown token; .*Received: unknown='unk'"),
+        ({"unknown": "unk"}, VocabError, r"has no unknown token, .*Received: unknown='unk'"),
         ({"unknown": "skp"}, ValueError, r"'error', 'skip', 'unk'\. Did you mean 'skip'"),
         ({"unknwon": "skip"}, TypeError, "Did you mean 'unknown'"),
     ],

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from textrnn.checks import check_choice
+from textrnn.cli.inputs import read_input, read_stdin
 from textrnn.cli.parser import make_parser
 from textrnn.errors import (
-    DataError,
     NonFiniteError,
     TextRNNError,
     UnknownTokenError,
     visible,
 )
-from textrnn.text.sources import read_text
 from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -88,27 +87,6 @@ def _one_line(error: BaseException) -> str:
         line = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
         return visible(line)
     return visible(" ".join(str(error).split()))
-
-
-def _text(args: argparse.Namespace) -> Any:
-    """Return what ``fit`` takes for the FILE argument."""
-    if args.file == "-":
-        return _read_stdin()
-    path = Path(args.file)
-    return path if args.encoding is None else read_text(path, args.encoding)
-
-
-def _read_stdin() -> str:
-    if sys.stdin is None:
-        raise DataError("Standard input is closed, so there is nothing to read for -.")
-    data = sys.stdin.buffer.read()
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"Standard input is not UTF-8: byte 0x{data[error.start]:02x} at byte offset "
-            f"{error.start}."
-        ) from None
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -192,14 +170,14 @@ def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import BackupAndRestore, Callback, SampleText
 
     callbacks: list[Callback] = [] if args.sample is None else [SampleText(args.sample)]
-    inputs = [] if args.file == "-" else [args.file]
+    inputs: list[str | Path] = [file for file in args.files if file != "-"]
     backup = None
     if args.backup is not None:  # deleted only once the model is saved
         backup = BackupAndRestore(args.backup, timedelta(minutes=1), delete_checkpoint=False)
         callbacks.append(backup)
         inputs += [backup.path, backup.previous]
     _check_outputs(args.output, *inputs)
-    text = _text(args)
+    text = read_input(args.files, args.encoding, lines=args.lines, column=args.column)
     gen = _generator(args, text)
     if args.learning_rate is not None:
         gen.compile(learning_rate=args.learning_rate)
@@ -260,9 +238,9 @@ def _check(args: argparse.Namespace) -> int:
 def _generate(args: argparse.Namespace) -> int:
     from textrnn.generation.loading import load_sampler
 
-    prompt = _read_stdin().removesuffix("\n") if args.prompt == "-" else args.prompt
+    prompt = read_stdin().removesuffix("\n") if args.prompt == "-" else args.prompt
     names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"]
-    names.append("no_repeat_ngram_size")
+    names += ["no_repeat_ngram_size", "include_stop", "unknown"]
     settings = {name: getattr(args, name) for name in names}
     sampler = load_sampler(args.model)
     settings["stop_strings"] = [_unescape(stop, sampler.vocab) for stop in args.stop or ()]
@@ -270,10 +248,11 @@ def _generate(args: argparse.Namespace) -> int:
         text = getattr(args, name)
         if text is not None:
             settings[name] = text
-    if args.num_return_sequences != 1:
-        n = args.num_return_sequences
-        texts = sampler.generate(prompt, args.max_new_tokens, num_return_sequences=n, **settings)
-        _print(_shown("\n----\n".join(texts)))
+    if args.num_return_sequences != 1 or args.novel:
+        several = {"num_return_sequences": args.num_return_sequences, "novel": args.novel}
+        texts = sampler.generate([prompt], args.max_new_tokens, **several, **settings)
+        records = not any("\n" in text for text in texts)
+        _print(_shown(("\n" if records else "\n----\n").join(texts)))
         return 0
     for piece in sampler.stream(prompt, args.max_new_tokens, **settings):
         _print(_shown(piece), end="")
@@ -304,7 +283,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from textrnn.generator import TextGenerator
 
     gen = TextGenerator.load(args.model, device=args.device)
-    for name, value in gen.evaluate(_text(args)).items():
+    text = read_input(args.files, args.encoding, lines=args.lines, column=args.column)
+    for name, value in gen.evaluate(text, unknown=args.unknown).items():
         _print(f"{name:<20}{value:.4f}")
     return 0
 

@@ -8,6 +8,9 @@ from textrnn.generation.native.library import backend_name
 from textrnn.generation.steppers import STEPPERS
 from textrnn.text.levels import LEVELS
 
+UNKNOWN = ("error", "skip", "unk")
+"""What ``--unknown`` takes."""
+
 _DEMO_MODEL = "textrnn-demo.safetensors"
 
 
@@ -38,12 +41,11 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(run="check")
 
     train = commands.add_parser("train", help="learn from a text and save the model")
-    train.add_argument("file", help="a UTF-8 text; - for standard input")
+    _add_input(train)
     train.add_argument("-o", "--output", required=True, help="where to save the model")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, help="passes over the text (default: 10)")
     length.add_argument("--minutes", type=float, help="wall time instead of epochs")
-    train.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     train.add_argument("--from", dest="base", metavar="MODEL", help="train a saved model further")
     train.add_argument("--model", help=", ".join(STEPPERS))
     train.add_argument("--level", help=f"what a token is: {', '.join(LEVELS)} (default: char)")
@@ -71,7 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", help="write text with a saved model")
     generate.add_argument("model", help="a file that train or demo saved")
     generate.add_argument("prompt", nargs="?", default="", help="- for standard input")
-    generate.add_argument("-n", "--max-new-tokens", type=int, default=200, metavar="N")
+    generate.add_argument(
+        "-n",
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="default: 200, or 1000 for a model of documents, which ends them",
+    )
     generate.add_argument("--temperature", type=float, default=1.0, help="0 is greedy")
     generate.add_argument("--top-k", type=int)
     generate.add_argument("--top-p", type=float)
@@ -83,14 +91,19 @@ def make_parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--stop", action="append", metavar="TEXT", help="end before this text; \\n is a line break"
     )
+    generate.add_argument("--include-stop", action="store_true", help="end after it instead")
     generate.add_argument("--num-return-sequences", type=int, default=1, metavar="N")
+    generate.add_argument(
+        "--novel", action="store_true", help="no document trained on, and none twice"
+    )
+    generate.add_argument("--unknown", choices=UNKNOWN, help="tokens that the model does not know")
     generate.add_argument("--seed", type=int, help="same seed, same text")
     generate.set_defaults(run="generate")
 
     evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
     evaluate.add_argument("model", help="a file that train or demo saved")
-    evaluate.add_argument("file", help="a UTF-8 text; - for standard input")
-    evaluate.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
+    _add_input(evaluate)
+    evaluate.add_argument("--unknown", choices=UNKNOWN, help="tokens that the model does not know")
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     evaluate.set_defaults(run="evaluate")
 
@@ -98,3 +111,19 @@ def make_parser() -> argparse.ArgumentParser:
     info.add_argument("model", help="a file that train or demo saved")
     info.set_defaults(run="info")
     return parser
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what text to read."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a UTF-8 text; - for standard input; several, or a folder, are documents",
+    )
+    parser.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
+    records = parser.add_mutually_exclusive_group()
+    records.add_argument("--lines", action="store_true", help="each line is a document")
+    records.add_argument(
+        "--column", metavar="NAME", help="each row is one: of a CSV, a TSV or JSON lines"
+    )

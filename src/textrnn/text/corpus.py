@@ -3,21 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from textrnn.checks import check_number
+from textrnn.errors import UnknownTokenError
+from textrnn.text.documents import chars_per_token, reorder, with_boundaries
 from textrnn.text.levels import LEVELS
 from textrnn.text.novelty import hash_documents
 from textrnn.text.sources import Text, read_source, split
 from textrnn.text.tokenizer import Tokenizer
-from textrnn.text.tokens import smallest_uint
+from textrnn.text.tokens import LEAVE_OUT
 from textrnn.text.vocab import Vocab
-
-_BLOCK = 1 << 20  # ids that are put in another order at a time
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,7 @@ class Corpus:
         if self.starts is None:
             return self.ids
         order = _random(self.seed, 1, epoch).permutation(len(self.starts) - 1)
-        begins, lengths = self.starts[:-1][order], np.diff(self.starts)[order]
-        ends = 1 + np.cumsum(lengths)  # in the new order
-        ids = self.ids.copy()
-        cuts = np.searchsorted(ends, np.arange(0, len(ids) + _BLOCK, _BLOCK))
-        for first, last in pairwise(cuts.tolist()):
-            if first == last:
-                continue
-            block = slice(first, last)
-            moved = begins[block] - (ends[block] - lengths[block])
-            to = np.arange(ends[first] - lengths[first], ends[last - 1])
-            ids[to[0] : to[-1] + 1] = self.ids[to + np.repeat(moved, lengths[block])]
-        return ids
+        return reorder(self.ids, self.starts, order)
 
     def check_vocab_size(self, vocab_size: int) -> None:
         """Raise ``ValueError`` unless all ids are in [0, vocab_size)."""
@@ -148,13 +136,30 @@ def read_corpus(
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
     source = read_source(text)
     valid = None if validation_data is None else read_source(validation_data)
+    try:
+        return _corpus(source, valid, level, vocab, grow, validation_split, seed or 0)
+    except UnknownTokenError as error:  # fit has no `unknown`
+        advice = "Pass vocab=vocab.extend(text), or leave `vocab` out."
+        raise UnknownTokenError(str(error).replace(LEAVE_OUT, advice)) from None
+
+
+def _corpus(
+    source: str | list[str],
+    valid: str | list[str] | None,
+    level: str,
+    vocab: Tokenizer | None,
+    grow: bool,
+    validation_split: float,
+    seed: int,
+) -> Corpus:
+    """Return the corpus of a text or of documents."""
     new = vocab is None or grow
     if (new and isinstance(source, list)) or (vocab is not None and vocab.eot_id is not None):
         documents, held = _listed(source), _listed(valid or [])
         tokenizer = _vocabulary([*documents, *held], level, vocab, new)
         if tokenizer.eot_id is not None:
             part = 0.0 if held else validation_split
-            corpus = _read_documents(documents, tokenizer, part, held, seed or 0)
+            corpus = _read_documents(documents, tokenizer, part, held, seed)
             corpus = replace(corpus, hashes=hash_documents([*documents, *held]))
             return _with_spelling(corpus, [*documents, *held])
     text, valid_text = _joined(source), _joined(valid or "")
@@ -189,33 +194,6 @@ def encode_source(
     ids = vocab.encode(text, unknown=unknown)
     text = vocab.decode(ids) if unknown == "skip" else text
     return ids, len(text) / max(len(ids), 1)
-
-
-def with_boundaries(
-    documents: Sequence[str], vocab: Tokenizer, unknown: str | None = None
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return documents as ids (N,), with a boundary before the first one and after each.
-
-    Args:
-        documents: D texts.
-        vocab: a tokenizer with an ``eot_id``.
-        unknown: as in ``Tokenizer.encode``.
-
-    Returns:
-        The ids, and (D + 1,) where each document begins, and N.
-
-    >>> with_boundaries(["a", "ab"], Vocab("ab", eot=True))
-    (array([2, 0, 2, 0, 1, 2], dtype=uint8), array([1, 3, 6]))
-    """
-    tokens, lengths = vocab.encode_documents(documents, unknown=unknown)
-    starts = np.concatenate([[1], 1 + np.cumsum(lengths + 1)])
-    is_token = np.ones(starts[-1], dtype=bool)
-    is_token[starts - 1] = False
-    ids = np.full(
-        starts[-1], vocab.eot_id, np.promote_types(tokens.dtype, smallest_uint(len(vocab) - 1))
-    )
-    ids[is_token] = tokens
-    return ids, starts
 
 
 def _read_one(
@@ -266,14 +244,6 @@ def _read_documents(
     held_ids, _ = with_boundaries(valid_documents, vocab)
     ratios = (ratio, chars_per_token(valid_documents, held_ids))
     return Corpus(train_ids, held_ids, vocab, ratios, starts, seed, said)
-
-
-def chars_per_token(documents: Sequence[str], ids: NDArray[Any]) -> float:
-    """Return the mean length of what is predicted in the ``ids`` of ``with_boundaries``.
-
-    A boundary is as long as the line break that stands at its place in a file of lines.
-    """
-    return (sum(map(len, documents)) + len(documents)) / (len(ids) - 1)
 
 
 def _vocabulary(text: str | list[str], level: str, vocab: Tokenizer | None, new: bool) -> Tokenizer:

@@ -9,6 +9,11 @@ import numpy as np
 UNK = "<unk>"
 """The text of the unknown token. No text holds it as one token."""
 
+LEAVE_OUT = (
+    "Leave such tokens out with unknown='skip' (--unknown skip), or train on text that has them."
+)
+"""What can be done about an unknown token, but for a text to train on."""
+
 MAX_CODE_POINT = 0x10FFFF
 
 

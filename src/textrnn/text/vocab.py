@@ -13,6 +13,7 @@ from textrnn.errors import DataError, UnknownTokenError, VocabError
 from textrnn.text.levels import LEVELS
 from textrnn.text.tokenizer import Decoder, Tokenizer
 from textrnn.text.tokens import (
+    LEAVE_OUT,
     MAX_CODE_POINT,
     UNK,
     check_str,
@@ -230,8 +231,8 @@ class Vocab(Tokenizer):
         check_choice("unknown", unknown, ("error", "skip", "unk"))
         if unknown == "unk" and self.unk_id is None:
             raise VocabError(
-                "This vocabulary has no unknown token; make one with `max_size` or `min_freq`, "
-                "or pass unknown='skip'. Received: unknown='unk'"
+                "This vocabulary has no unknown token, as one of Vocab.from_text(text, min_freq=2) "
+                "may have; pass unknown='skip' (--unknown skip). Received: unknown='unk'"
             )
         ids = self._encode(text)
         if int(ids.max(initial=0)) == len(self):
@@ -262,7 +263,7 @@ class Vocab(Tokenizer):
         start, end = span = self._level.span(text, index)
         token = text[start:end]
         code = f" (U+{ord(token):04X})" if len(token) == 1 else ""
-        advice = "Leave such tokens out with unknown='skip', or train on text that has them."
+        advice = LEAVE_OUT
         if form := other_form(text, span, self.stoi, self._level.cut):
             advice = f"Its {form} form is: pass unicodedata.normalize({form!r}, text)."
         raise UnknownTokenError(

@@ -73,7 +73,8 @@ class Level(ABC):
         if not kept:
             token, most = max(counts.items(), key=lambda item: item[1])
             raise VocabError(
-                f"No token occurs {min_freq} times; lower `min_freq`. The most frequent one, "
+                f"No token occurs {min_freq} times: take level 'char' (--level char), a longer "
+                "text, or vocab=Vocab.from_text(text, level, min_freq=1). The most frequent one, "
                 f"{token!r}, occurs {most} times. Received: min_freq={min_freq}"
             )
         if max_size is not None:
