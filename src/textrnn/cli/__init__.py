@@ -218,7 +218,7 @@ def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
 
 
 def _vocab(text: Any, level: str, limits: dict[str, int]) -> "Vocab":
-    """Return the vocabulary of what ``_text`` returned, within these limits and the level's."""
+    """Return the vocabulary of what ``read_input`` gave, within these limits and the level's."""
     from textrnn.text.levels import LEVELS
     from textrnn.text.sources import read_source
     from textrnn.text.vocab import Vocab
