@@ -54,7 +54,7 @@ class TextGenerator(GenerationMixin, Inspectable):
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
             a ``LanguageModel`` class, which is built in ``fit``, or an instance.
-        level: what a token is, as ``Vocab`` has it, if no ``vocab`` is passed.
+        level: what a token is, as in ``Vocab``, if no ``vocab`` is passed.
         vocab: your own tokenizer; it is used as it is and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
         seed: at least 0; makes ``fit`` repeatable (on a CPU, with epochs rather than minutes).
@@ -171,7 +171,7 @@ class TextGenerator(GenerationMixin, Inspectable):
                 it.
             batch_size: rows of text read side by side; chosen if None.
             seq_len: the length of back-propagation through time, in tokens; chosen if None.
-            validation_split: the part kept for validation, in [0, 1): a text's end, any documents.
+            validation_split: the part held out, in [0, 1): a text's end, or random documents.
             validation_data: a text for validation instead.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: the number of the first epoch, to continue counting.
@@ -324,7 +324,7 @@ class TextGenerator(GenerationMixin, Inspectable):
     def learning_rate(self) -> float | None:
         """The peak learning rate of the last layer group; setting it scales all groups.
 
-        Before ``fit``, and in a model that only counts, it is the one number that ``compile`` got.
+        Before ``fit``, or for a model that only counts, it is the one that ``compile`` was given.
         """
         if self._trainer is not None:
             return self._trainer.learning_rate

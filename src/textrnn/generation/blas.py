@@ -1,7 +1,7 @@
 """One BLAS thread while text is generated.
 
-A step multiplies a vector and a matrix. Two threads that share this wait for each other longer
-than they compute, and where another program is running ten times as long.
+A step is a matrix-vector product. Two threads that share it wait for each other longer than they
+compute, and ten times as long if another program is running.
 """
 
 import os
@@ -12,10 +12,10 @@ from typing import Any
 
 
 class _OneThread:
-    """Limits NumPy's BLAS to one thread; any number of threads may hold it at once.
+    """Limits NumPy's BLAS to one thread; any number of threads may hold the limit at once.
 
-    The first that enters sets the limit, and the last that leaves sets what was there before,
-    unless the program has set another number meanwhile.
+    The first to enter sets the limit, and the last to leave restores the earlier number, unless
+    the program has set another one meanwhile.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _OneThread:
                 library.set_num_threads(number)
 
     def _leave_all(self) -> None:
-        """Leave, in the child of a fork, for the threads that it does not have."""
+        """Leave, in a forked child, on behalf of the threads that it does not have."""
         self._lock = threading.Lock()
         if self._holders:
             self._holders = 0

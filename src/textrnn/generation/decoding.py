@@ -27,10 +27,10 @@ class SupportsStepping(Protocol):
         """Raise ``ValueError`` unless this model can continue from a state."""
 
 
-_TRIES = 40  # draws of a text that is to be new
+_TRIES = 40  # how often to draw a text that should be new
 
 Key = tuple[int, ...]
-"""Which random stream a text has: its number, and how often it was drawn again, if ever."""
+"""The random stream of a text: its number, and how often it was drawn again."""
 
 
 class DecodingLoop:
@@ -44,7 +44,7 @@ class DecodingLoop:
         stop_strings: end a sequence before the first of these.
         seed: of the random streams, at least 0; None for different ones every time.
         include_stop: end it after the stop string instead.
-        unknown: what to do about an unknown token of a prompt, as ``Tokenizer.encode``.
+        unknown: what to do about an unknown token of a prompt, as in ``Tokenizer.encode``.
         details: whether to keep the tokens and their log-probabilities.
     """
 
@@ -76,7 +76,7 @@ class DecodingLoop:
     def generate(
         self, prompts: list[str], keys: list[list[Key]], state: TextState | None
     ) -> list[GeneratedText]:
-        """Return texts for each prompt, without the prompts: one for each key of its list."""
+        """Return one text per prompt and key, without the prompts."""
         size = self.stepper.max_batch_size
         texts: list[GeneratedText] = []
         for first in range(0, len(prompts), size):
@@ -98,14 +98,14 @@ class DecodingLoop:
         state: TextState | None,
         documents: NDArray[np.uint64] | None,
     ) -> None:
-        """Draw texts again that are no new documents, each with a random stream of its own.
+        """Draw texts again that are not new documents, each with a new random stream.
 
         Args:
-            prompts: of each text.
+            prompts: the prompt of each text.
             results: what ``generate`` returned, changed in place.
             number: how many texts each prompt has.
-            state: what they all continue.
-            documents: the hashes of those trained on; None if there were none.
+            state: the state that they all continue.
+            documents: the hashes of the training documents; None if there were none.
         """
         if documents is None:
             raise ValueError(
@@ -126,7 +126,7 @@ class DecodingLoop:
         if old:
             warn(
                 f"{len(old)} of {len(results)} texts are not new, though they were drawn {_TRIES} "
-                "times; a higher temperature writes more new ones."
+                "times; a higher temperature generates more new texts."
             )
 
     def stream(self, prompt: str, state: TextState | None) -> Iterator[str]:
@@ -196,8 +196,8 @@ def prefill(
 ) -> list[TextState]:
     """Read prompts of any lengths side by side, all after the same state.
 
-    Without a state, a prompt begins a document where the tokenizer has a boundary between them;
-    elsewhere the empty one begins after the tokenizer's ``start_id``.
+    Without a state, a prompt begins a document if the tokenizer has a boundary between documents;
+    otherwise the empty prompt begins after the tokenizer's ``start_id``.
 
     Raises:
         TypeError, ValueError: ``state`` is not a state of this model.
@@ -243,7 +243,7 @@ def suppressed_ids(
     """
     ids = set() if tokenizer.unk_id is None else {tokenizer.unk_id}
     ids |= _token_ids(tokenizer, "suppress_tokens", suppress)
-    if allowed is not None:  # a text may end, whatever it is made of
+    if allowed is not None:  # a text may always end
         ids |= set(range(len(tokenizer))) - _token_ids(tokenizer, "allowed_tokens", allowed)
         ids.discard(-1 if tokenizer.eot_id is None else tokenizer.eot_id)
     if len(ids) >= len(tokenizer) - (tokenizer.eot_id is not None):

@@ -19,7 +19,7 @@ from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.vocab import Vocab
 
 DOCUMENTS = "documents"
-"""The name, among a file's tensors, of the hashes of the documents that were trained on."""
+"""The name of the tensor with the hashes of the training documents."""
 
 
 def load_sampler(
@@ -125,7 +125,7 @@ def read_model(
 
 
 def document_tensors(hashes: NDArray[np.uint64] | None) -> dict[str, NDArray[Any]]:
-    """Return what a model file's tensors have of the documents that were trained on."""
+    """Return the tensors of a model file for the training documents."""
     return {} if hashes is None else {DOCUMENTS: hashes}
 
 

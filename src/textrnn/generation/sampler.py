@@ -119,12 +119,12 @@ class GenerationMixin(ABC):
         """Generate text, or many texts at once.
 
         Args:
-            prompt: the beginning of the text. The empty prompt begins as after a line break; a
-                model of documents begins a document. For several prompts (a list, an array, a
+            prompt: the beginning of the text. The empty prompt begins as after a line break, or a
+                new document if the model has documents. For several prompts (a list, an array, a
                 Series, a generator) the result is a list.
             max_new_tokens: the length of the text after the prompt, in tokens (at level "char":
-                characters), at least 0. None is 200, and 1,000 for a model of documents, whose
-                texts end where a document ends.
+                characters), at least 0. None is 200, or 1,000 for a model of documents, whose texts
+                end where a document ends.
             temperature: at least 0; lower is more predictable, 0 always takes the likeliest token.
             top_k: choose among the k likeliest tokens only.
             top_p: choose among the fewest likeliest tokens with this total probability, in (0, 1].
@@ -138,14 +138,14 @@ class GenerationMixin(ABC):
                 are ignored.
             include_stop: end after the stop string instead.
             num_return_sequences: how many texts to generate for each prompt.
-            novel: draw a text again if it is one of the documents trained on, or was already
-                generated in this call. A warning says how many could not be replaced.
+            novel: draw a text again if it is a training document or was already generated in this
+                call. A warning says how many could not be replaced.
             seed: at least 0. The same seed generates the same text, and text i of a batch does not
                 depend on the size of the batch. None: a different text every time.
             state: what ``state()`` returned, to continue the text that it read; ``prompt`` follows
                 it.
             unknown: what to do about a token of the prompt that the vocabulary does not hold:
-                "error", "skip" or "unk", as ``Vocab.encode``.
+                "error", "skip" or "unk", as in ``Vocab.encode``.
             include_prompt: begin the text with the prompt.
             return_details: return each text as a ``GeneratedText``, with why it ended, its tokens
                 and their log-probabilities.
@@ -159,7 +159,7 @@ class GenerationMixin(ABC):
             TypeError, ValueError: an argument is not in its range.
 
         See ``SamplingParams`` for the sources of the methods. Unlike Hugging Face's ``generate``,
-        texts are sampled by default, ``temperature=0`` is allowed, and stop strings are cut off.
+        texts are sampled by default, ``temperature=0`` is allowed, and stop strings are left out.
         """
         number = check_int("num_return_sequences", num_return_sequences, 1)
         prompts = _check_prompts(prompt)
@@ -286,7 +286,7 @@ class Sampler(GenerationMixin):
         vocab: the model's tokenizer.
         stepper: the model's stepper.
         header: the header of the model's file.
-        documents: the hashes of the documents it was trained on; None if there were none.
+        documents: the hashes of the training documents; None if there were none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One sequence of the decoding loop: from a text that was read to a generated one."""
+"""One sequence of the decoding loop: from a text that was read to a generated text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,16 +42,16 @@ class TextState:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedText:
-    """A generated text and how it came about: what ``generate(return_details=True)`` returns.
+    """A generated text with details, as ``generate(return_details=True)`` returns it.
 
     Attributes:
-        text: what ``generate`` returns without details.
+        text: the text, as ``generate`` returns it without details.
         finish_reason: why it ended: ``"end"`` at the end of a document, ``"stop"`` at a stop
             string, ``"length"`` after ``max_new_tokens``.
-        tokens: the n tokens that were generated, as the tokenizer shows them; the end of a
-            document is ``""``.
+        tokens: the n generated tokens, as the tokenizer shows them; the end of a document is
+            ``""``.
         log_probabilities: (n,) float32, natural logarithms of the model's probabilities of these
-            tokens, whatever temperature and choice made of them.
+            tokens, before temperature and the other settings.
 
     >>> from textrnn import TextGenerator
     >>> gen = TextGenerator("ngram", order=3)
@@ -81,7 +81,7 @@ class Sequence:
 
     Attributes:
         finish_reason: "end" or "stop" once it has ended; None before.
-        pieces: the text so far, for whoever wants it whole.
+        pieces: the pieces of the text so far.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Sequence:
         return text if self.finish_reason == "stop" else text + self._held
 
     def note(self, token: int, logits: NDArray[np.float32]) -> None:
-        """Remember the next token and its log-probability under the model's logits (V,)."""
+        """Record the next token and its log-probability under the model's logits (V,)."""
         scores = logits.astype(np.float64)
         top = scores.max()
         self._tokens.append(token)

@@ -1,4 +1,4 @@
-"""Which texts are new: documents are remembered as short hashes, eight bytes each."""
+"""Which texts are new: documents are kept as short hashes of eight bytes each."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BYTES = 8  # of a million texts beside a million documents, one is mistaken in 1 of 10^7 cases
+_BYTES = 8  # with a million texts and a million documents, the risk of one mistake is 1 in 10^7
 
 
 def hash_documents(documents: Iterable[str]) -> NDArray[np.uint64]:
-    """Return the hashes (D,) of documents, sorted, each once.
+    """Return the hashes (D,) of documents, sorted and without duplicates.
 
     >>> hash_documents(["b", "a", "b"])
     array([3405396810240292928, 8453121595177857668], dtype=uint64)
@@ -22,14 +22,14 @@ def hash_documents(documents: Iterable[str]) -> NDArray[np.uint64]:
 def join_hashes(
     one: NDArray[np.uint64] | None, other: NDArray[np.uint64] | None
 ) -> NDArray[np.uint64] | None:
-    """Return the hashes that are in either of two such arrays; None is none."""
+    """Return the hashes that are in either of two such arrays; None stands for no hashes."""
     if one is None or other is None:
         return other if one is None else one
     return np.union1d(one, other)
 
 
 def are_known(texts: Sequence[str], documents: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return (N,) whether each text is among the documents, stands earlier in the list or is empty.
+    """Return (N,) whether each text is one of the documents, repeats an earlier one or is empty.
 
     >>> are_known(["new", "old", "new"], hash_documents(["old"])).tolist()
     [False, True, True]
@@ -51,7 +51,7 @@ def check_hashes(hashes: NDArray[Any] | None) -> None:
         return
     sound = hashes.dtype == np.uint64 and hashes.ndim == 1
     if not sound or not bool((hashes[1:] > hashes[:-1]).all()):
-        raise ValueError("The hashes of the documents are no sorted numbers of eight bytes")
+        raise ValueError("The hashes of the documents are not sorted numbers of eight bytes")
 
 
 def _hashes(texts: Iterable[str]) -> NDArray[np.uint64]:

@@ -1,1 +1,1 @@
-"""The native kernel: a step of the recurrent models in C, where one was built."""
+"""The native kernel: steps of recurrent models in C, if it was built."""

@@ -1,7 +1,7 @@
 """The compiled kernel, if there is one for this machine.
 
-It is built when textrnn is installed and there is a C compiler (see ``hatch_build.py``), never
-later. Where it is missing, or ``TEXTRNN_NATIVE=0`` in the environment, NumPy does its work.
+It is built when textrnn is installed, if there is a C compiler (see ``hatch_build.py``), and never
+later. NumPy replaces it if it is missing, or with ``TEXTRNN_NATIVE=0`` in the environment.
 """
 
 import ctypes
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 ABI = 1
-"""The version of the structures; the kernel must have the same."""
+"""The version of the structures; the kernel's must be the same."""
 INSTRUCTIONS = ("baseline", "AVX2", "AVX-512")
-"""The sets of instructions that the kernel was compiled for, by level."""
+"""The instruction sets that the kernel was compiled for, by level."""
 FAMILIES = ("rnn", "gru", "lstm")
 """What the kernel steps."""
 _NAMES = ("kernel.so", "kernel.dylib", "kernel.dll")
@@ -42,18 +42,18 @@ class Arguments(ctypes.Structure):
 
 
 class Kernel:
-    """The kernel, loaded.
+    """The loaded kernel.
 
     Args:
         path: the shared library.
 
     Attributes:
-        level: the best set of instructions that this processor has, an index of ``INSTRUCTIONS``.
+        level: the best instruction set of this processor, an index of ``INSTRUCTIONS``.
         step: ``step(pointer to Arguments)`` reads one token of each text, without Python's lock.
 
     Raises:
         OSError: it cannot be loaded here.
-        AttributeError: it is something else, or of another version.
+        AttributeError: it is something else, or has another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class Kernel:
 
 @cache
 def load_kernel() -> Kernel | None:
-    """Return the kernel, or None where NumPy does its work."""
+    """Return the kernel, or None if NumPy replaces it."""
     if os.environ.get("TEXTRNN_NATIVE") == "0":
         return None
     for name in _NAMES:
@@ -76,12 +76,12 @@ def load_kernel() -> Kernel | None:
         if path.exists():
             try:
                 return Kernel(path)
-            except (OSError, AttributeError):  # of another platform or version
+            except (OSError, AttributeError):  # for another platform, or another version
                 return None
     return None
 
 
 def backend_name(kind: str = "lstm") -> str:
-    """Return what computes a step of a family: "NumPy", or the kernel and its instructions."""
+    """Return what computes the steps of a family: "NumPy", or the kernel and its instructions."""
     kernel = load_kernel() if kind in FAMILIES else None
     return "NumPy" if kernel is None else f"native kernel, {INSTRUCTIONS[kernel.level]}"

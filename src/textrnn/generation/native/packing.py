@@ -1,4 +1,4 @@
-"""Weights as whole numbers from -127 to 127, laid out for the kernel."""
+"""Weights as integers from -127 to 127, laid out for the kernel."""
 
 from typing import Any, NamedTuple
 
@@ -25,12 +25,12 @@ class PackedWeight(NamedTuple):
 
 
 def pack(weight: NDArray[Any]) -> PackedWeight:
-    """Round each column of a weight (H, M) to 255 steps as wide as its largest number needs.
+    """Return a weight (H, M) with each column rounded to 255 steps that cover its largest number.
 
     A column with a number that is infinite or NaN has such a scale, so that its sums are NaN.
 
     >>> packed = pack(np.array([[1.0, -4.0], [0.5, 2.0]], dtype=np.float32))
-    >>> packed.packed[0, 0, :2, :2].tolist()  # of each column, the rows
+    >>> packed.packed[0, 0, :2, :2].tolist()  # the rows of each column
     [[127, 64], [-127, 64]]
     """
     h, m = weight.shape
@@ -46,7 +46,7 @@ def pack(weight: NDArray[Any]) -> PackedWeight:
 
 
 def _aligned(array: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return a contiguous copy that begins with a line of the cache, 64 bytes."""
+    """Return a contiguous copy that begins at a cache line of 64 bytes."""
     memory = np.empty(array.size + 64, dtype=np.int8)
     copy = memory[-memory.ctypes.data % 64 :][: array.size].reshape(array.shape)
     copy[:] = array
@@ -54,7 +54,7 @@ def _aligned(array: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def round_up(number: int, multiple: int) -> int:
-    """Return the smallest multiple that is not below a number.
+    """Return the smallest multiple that is at least a number.
 
     >>> round_up(65, 64)
     128

@@ -1,4 +1,4 @@
-"""Steps recurrent models in the native kernel, on the arrays of their NumPy steppers."""
+"""The stepper of recurrent models with the native kernel, on the arrays of their NumPy steppers."""
 
 import ctypes
 from typing import Any, Literal
@@ -21,20 +21,20 @@ from textrnn.generation.steppers.recurrent import (
     RNNStepper,
 )
 
-_MATRIX = 8  # from so many texts, one product of two matrices in BLAS is faster
+_MATRIX = 8  # from this number of texts on, one matrix product in BLAS is faster
 
 
 class NativeStepper:
     """Steps one recurrent model in the native kernel.
 
     Arguments, results and states are those of ``RecurrentStepper``; the numbers agree to 1e-5 in
-    float32. Each text comes out the same, to the last bit, alone or among others.
+    float32. Each text comes out the same, to the last bit, alone or in a batch.
 
     Args:
         stepper: the model's NumPy stepper, whose arrays are shared.
         kernel: the loaded kernel.
         precision: of the weights.
-        level: the set of instructions; None for the best one.
+        level: the instruction set; None for the best one.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class NativeStepper:
         level: int | None = None,
     ) -> None:
         self.max_batch_size = stepper.max_batch_size
-        self.uses_blas = False  # but for the large products below, which are worth several threads
+        self.uses_blas = False  # except for large products, which benefit from several threads
         self.reference, self.kernel, self.precision = stepper, kernel, precision
         self.level = kernel.level if level is None else min(level, kernel.level)
         self.packed: list[PackedWeight | None] = [
@@ -54,7 +54,7 @@ class NativeStepper:
 
     @property
     def backend(self) -> str:
-        """Return what computes a step, for people to read."""
+        """Return in words what computes a step."""
         return f"native kernel, {INSTRUCTIONS[self.level]}, {self.precision}"
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> Session:
@@ -87,13 +87,13 @@ class NativeSession:
     def __init__(self, stepper: NativeStepper, texts: int, state: State) -> None:
         model, g = stepper.reference, stepper.reference.gates
         cell = _cell(model)
-        self._model = stepper  # keeps the arrays that the pointers point to
+        self._model = stepper  # keeps alive the arrays that the pointers point to
         self._ids = np.zeros(texts, dtype=np.int64)
         self._x = np.empty((texts, g), dtype=np.float32)
         self._h = np.empty((texts, model.width), dtype=np.float32)
         self._rounded = np.zeros(round_up(model.width, 4), dtype=np.int8)
         self._outs: list[NDArray[np.float32]] = []
-        self._places: list[NDArray[np.float32]] = []  # of the state: for each layer r, and more
+        self._places: list[NDArray[np.float32]] = []  # the state: for each layer r, and more
         self._layers = (Layer * len(model.layers))()
         for layer, (weight, bias), packed in zip(
             self._layers, model.layers, stepper.packed, strict=True
@@ -144,7 +144,7 @@ def _cell(stepper: RecurrentStepper) -> int:
 
 
 def _at(array: NDArray[Any]) -> int:
-    """Return where the numbers of an array lie, which must be one after the other."""
+    """Return the address of an array, which must be contiguous."""
     if not array.flags.c_contiguous:
         raise ValueError(f"An array must be contiguous. Received: strides {array.strides}")
     return array.ctypes.data
