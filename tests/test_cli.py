@@ -357,18 +357,6 @@ def test_torch_is_not_imported(here, arguments):
     assert "torch" not in modules
 
 
-def test_a_terminal_that_knows_no_emoji(here):
-    """Characters that standard output cannot encode are written as escapes."""
-    result = python(
-        *("-m", "textrnn", "generate", "emoji", "-n", "4", "--temperature", "0"),
-        PYTHONIOENCODING="ascii",
-    )
-    assert result.returncode == 0
-    assert result.stderr == b""
-    written = rb"(\\U0001f64[23]){4}"
-    assert re.fullmatch(written, result.stdout.strip())
-
-
 def test_a_reader_that_leaves(here):
     """``textrnn generate ... | head`` ends without a traceback."""
     command = [sys.executable, "-m", "textrnn", "generate", "model", "-n", "1000000"]

@@ -88,7 +88,7 @@ def test_documents_are_joined_by_line_breaks(tmp_path):
     """Strings and paths in any iterable become one text."""
     path = write(tmp_path, b"\xef\xbb\xbfsecond\r\n")
     documents = ["first", path, "", "third"]
-    expected = "first\nsecond\n\n\nthird"
+    expected = "first\nsecond\n\nthird"  # an empty document is none
     assert read_text(documents) == expected
     assert read_text(tuple(documents)) == expected
     assert read_text(document for document in documents) == expected

@@ -169,18 +169,20 @@ def test_09_two_surrogates_side_by_side(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_10_a_terminal_that_cannot_show_a_text(tmp_path, encoding):
-    """What standard output cannot encode is written as escapes, lone surrogates as well."""
-    learned("\U0001f600\ud83dé" * 20).save(tmp_path / "model")
-    command = ["generate", str(tmp_path / "model"), "é", "-n", "3", "--temperature", "0"]
-    result = subprocess.run(
-        [sys.executable, "-m", "textrnn", *command],
-        env={**os.environ, "PYTHONIOENCODING": encoding},
-        capture_output=True,
-        check=False,
-    )
-    expected = "é\U0001f600\ud83dé".encode(encoding, "backslashreplace")
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert result.stdout.strip() == expected
+    """What it cannot encode is written as escapes; a file or a pipe gets UTF-8."""
+    text = "é\U0001f600\ud83dé"
+    learned(text[1:] * 20).save(tmp_path / "model")
+    command = [sys.executable, "-m", "textrnn", "generate", str(tmp_path / "model"), "é"]
+    command += ["-n", "3", "--temperature", "0"]
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    terminal, its_end = os.openpty()
+    subprocess.run(command, env=env, stdout=its_end, check=True)
+    os.close(its_end)
+    assert os.read(terminal, 1000).strip() == text.encode(encoding, "backslashreplace")
+    os.close(terminal)
+    piped = subprocess.run(command, env=env, capture_output=True, check=True)
+    assert piped.stdout.strip() == text.encode("utf-8", "backslashreplace")
+    assert piped.stderr == b""
 
 
 ODD = "\0\x01\x1b\x7f\x85\u2028\u2029\ufeff\ufffe\uffff\ud800\udfff\r\n\te\u0301é\u200d\U0010ffff"
