@@ -14,7 +14,7 @@ from textrnn.errors import DataError
 from textrnn.models.base import LanguageModel, device_of, evaluating
 
 _STREAMS = 64  # parts of the text read side by side
-_WARM_UP = 256  # tokens a part is read before its scores count
+WARM_UP = 256  # tokens a part is read before its scores count
 _MAX_LOGITS = 1 << 24  # numbers in one chunk of logits
 
 
@@ -75,12 +75,29 @@ def evaluate(
     >>> round(evaluate(model, [0, 1, 2, 3])["perplexity"], 6)
     4.0
     """
-    text, total, right = _checked(ids), 0.0, 0
-    for chunk in _read(model, text, seq_len):
-        total += float(torch.where(chunk.counts, chunk.losses, 0.0).sum())
-        right += int((chunk.counts & chunk.hits).sum())
+    text = checked(ids)
+    total, right = score(model, text, seq_len=seq_len)
     targets = len(text) - 1
     return {**metrics(total / targets, chars_per_token, spelling), "accuracy": right / targets}
+
+
+def score(
+    model: LanguageModel, ids: NDArray[Any], *, seq_len: int | None = None, skip: int = 0
+) -> tuple[float, int]:
+    """Return the sum of the losses of tokens, in nats, and how many the model found likeliest.
+
+    Args:
+        model: any model.
+        ids: (N,) integers in [0, V), N at least 2.
+        seq_len: as in ``evaluate``.
+        skip: how many of the N - 1 predictions do not count, at the beginning: they are a warm-up.
+    """
+    total, right = 0.0, 0
+    for chunk in _read(model, ids, seq_len):
+        counts = chunk.counts & torch.from_numpy(chunk.positions >= skip).to(chunk.counts.device)
+        total += float(torch.where(counts, chunk.losses, 0.0).sum())
+        right += int((counts & chunk.hits).sum())
+    return total, right
 
 
 def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:
@@ -100,7 +117,7 @@ def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:
     >>> surprisals(NGramModel(vocab_size=4), [0, 1, 2, 3])
     array([1.3862944, 1.3862944, 1.3862944], dtype=float32)
     """
-    text = _checked(ids)
+    text = checked(ids)
     result = np.empty(len(text) - 1, dtype=np.float32)
     for chunk in _read(model, text, None):
         counts = chunk.counts.cpu().numpy()
@@ -108,7 +125,8 @@ def surprisals(model: LanguageModel, ids: ArrayLike) -> NDArray[np.float32]:
     return result
 
 
-def _checked(ids: ArrayLike) -> NDArray[Any]:
+def checked(ids: ArrayLike) -> NDArray[Any]:
+    """Return ids (N,) as an array; raise ``DataError`` if there are fewer than two."""
     if isinstance(ids, torch.Tensor):
         ids = ids.numpy(force=True)
     text = check_ids(ids)
@@ -140,16 +158,16 @@ def _read(model: LanguageModel, text: NDArray[Any], seq_len: int | None) -> Iter
     if seq_len is not None:
         check_int("seq_len", seq_len, 1)
     targets = len(text) - 1
-    s = min(_STREAMS, max(1, targets // (8 * _WARM_UP)))
-    n = -(-(targets - _WARM_UP) // s) if s > 1 else targets  # ceil
-    width = n + _WARM_UP if s > 1 else n
+    s = min(_STREAMS, max(1, targets // (8 * WARM_UP)))
+    n = -(-(targets - WARM_UP) // s) if s > 1 else targets  # ceil
+    width = n + WARM_UP if s > 1 else n
     size = seq_len or max(1, min(64, _MAX_LOGITS // (s * model.vocab_size)))
     starts, device, state = np.arange(s)[:, None] * n, device_of(model), None
     with evaluating(model):
         for first in range(0, width, size):
             columns = np.arange(first, min(first + size, width))
             positions = starts + columns  # (S, T)
-            counts = (positions < targets) & ((columns >= _WARM_UP) | (starts == 0))
+            counts = (positions < targets) & ((columns >= WARM_UP) | (starts == 0))
             x, y = (
                 check_vocab_ids(text[np.minimum(positions + shift, targets)], model.vocab_size)
                 for shift in (0, 1)

@@ -1,5 +1,6 @@
 """Defaults for what the user left open, chosen from the text, the time and the device."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,9 @@ def choose_plan(
         measured = torch.tensor(training_speed(device, precision), device=device)
         speed = float(distributed.all_reduce_mean(measured))  # all processes choose the same
     tokens = len(corpus.ids)
-    budget = estimate_tokens(tokens, asked.epochs, asked.minutes, speed, vocab_size)
+    spent = (time.perf_counter() - began) / 60  # reading the text
+    minutes = asked.minutes and max(asked.minutes - spent, asked.minutes / 10)
+    budget = estimate_tokens(tokens, asked.epochs, minutes, speed, vocab_size)
     timed = asked.minutes is not None
     if isinstance(model, LanguageModel):
         chosen, width = dict[str, Any](), model.config.get("hidden_size", 256)
@@ -65,6 +68,7 @@ def choose_plan(
         minutes=asked.minutes,
         initial_epoch=asked.initial_epoch,
         stateful=asked.stateful,
+        validation_freq=asked.validation_freq,
         precision=precision,
         speed=speed,
         model_args=chosen,

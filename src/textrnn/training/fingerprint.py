@@ -54,6 +54,7 @@ def fingerprint(
 
 _OF_PLAN = (
     "epochs", "minutes", "initial_epoch", "batch_size", "seq_len", "stateful", "precision",
+    "validation_freq",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ class FitArguments:
         seq_len: the length of back-propagation through time, in tokens.
         initial_epoch: the number of the first epoch, from 0.
         stateful: whether the state is carried from batch to batch.
+        validation_freq: validate after every so many epochs, at least 1, and after the last.
 
     Raises:
         TypeError, ValueError: a value is out of range, or both or neither of ``epochs`` and
@@ -33,6 +34,7 @@ class FitArguments:
     seq_len: int | None = None
     initial_epoch: int = 0
     stateful: bool = True
+    validation_freq: int = 1
 
     def __post_init__(self) -> None:
         plain: dict[str, Any] = {}
@@ -48,6 +50,7 @@ class FitArguments:
             plain["epochs"] = check_int("epochs", self.epochs, 1)
             last = plain["epochs"] - 1
         plain["initial_epoch"] = check_int("initial_epoch", self.initial_epoch, 0, last)
+        plain["validation_freq"] = check_int("validation_freq", self.validation_freq, 1)
         for name in ("batch_size", "seq_len"):
             if getattr(self, name) is not None:
                 plain[name] = check_int(name, getattr(self, name), 1)
@@ -66,6 +69,7 @@ class Plan(FitArguments):
         seq_len: the length of back-propagation through time, in tokens.
         initial_epoch: as asked for.
         stateful: as asked for.
+        validation_freq: as asked for.
         learning_rate: at the schedule's peak; None for the optimiser's default.
         precision: of matrix products, "float32", "bfloat16" or "float16".
         speed: the measured tokens per second of an LSTM of width 256 on this machine, by which

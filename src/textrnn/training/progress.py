@@ -7,12 +7,16 @@ from typing import Any
 import torch
 
 _REFRESH = 0.5  # seconds between two reads of the loss on a device that runs asynchronously
-_VALIDATION_COST = 0.4  # of a token, in tokens of training; a guess until validation was timed
+VALIDATION_COST = 0.4  # of a token, in tokens of training; a guess until validation was timed
 _STEPS_TO_TRUST = 10  # before the speed is used
+LAST_SHARE = 0.1  # of the time budget: what the last validation may take
 
 
 class Progress:
-    """Measures the progress of training, by steps or by a time budget that includes validation.
+    """Measures the progress of training, by steps or by a time budget that includes all else.
+
+    With a budget, training is done when what is left is needed for the last validation and what
+    the callbacks do after it. The fraction counts from the first step.
 
     Args:
         seconds: the time budget; None to count steps.
@@ -23,6 +27,7 @@ class Progress:
         fraction: the part of training that is done, in [0, 1]; it never falls.
         speed: tokens per second, without validation.
         elapsed: seconds from the start to the last step, including those before a resume.
+        seconds: the time budget, or None.
     """
 
     def __init__(
@@ -30,10 +35,12 @@ class Progress:
     ) -> None:
         self.fraction = self.speed = self.elapsed = 0.0
         self._began = time.perf_counter() if began is None else began
-        self._seconds = seconds
+        self.seconds = seconds
+        self._setup = 0.0  # seconds before the first step
         self._valid_tokens = valid_tokens
         self._reserve: float | None = None  # seconds that the last validation will take
-        self._paused = 0.0  # seconds that validation took
+        self._reports = 0.0  # seconds that the callbacks took after the last validation
+        self._paused = 0.0  # seconds that were spent on neither
         self._steps = 1
         self._done = 0
         self._before = 0  # steps that were done before a resume
@@ -42,7 +49,19 @@ class Progress:
     def start(self, steps: int) -> None:
         """Start training; ``steps`` is the planned number, for use without a time budget."""
         self._steps = steps
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to count: the first step comes next."""
         self._started = time.perf_counter()
+        self._setup = self._started - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of the budget; infinite without one, negative once it is over."""
+        if self.seconds is None:
+            return math.inf
+        return self.seconds - (time.perf_counter() - self._began)
 
     def step(self, tokens: int) -> None:
         """Record a step."""
@@ -55,24 +74,38 @@ class Progress:
             self._tokens += tokens
             self.speed = self._tokens / max(now - self._started - self._paused, 1e-9)
         self.elapsed = now - self._began
-        if self._seconds is None:
+        if self.seconds is None:
             fraction = (self._before + self._done) / self._steps
         else:
-            fraction = self.elapsed / (self._seconds - self._reserved())
+            planned = self.seconds - self._setup - self._reserved()
+            fraction = (self.elapsed - self._setup) / planned if planned > 0 else 1.0
         self.fraction = min(1.0, max(self.fraction, fraction))
 
     def _reserved(self) -> float:
-        """Return the seconds to leave for the last validation, at most half of the budget."""
-        half = (self._seconds or 0.0) / 2
+        """Return the seconds to leave for what follows the last step.
+
+        They are at most half of the budget, and a tenth of it before anything was measured.
+        """
+        budget = self.seconds or 0.0
         if self._reserve is not None:
-            return min(self._reserve, half)
+            return min(self._reserve + self._reports, budget / 2)
         if self._done < _STEPS_TO_TRUST:
             return 0.0
-        return min(_VALIDATION_COST * self._valid_tokens / self.speed, half)
+        return min(VALIDATION_COST * self._valid_tokens / self.speed, budget * LAST_SHARE)
 
-    def add_validation_time(self, seconds: float) -> None:
-        """Record how long validation took; the last one is expected to take as long."""
-        self._reserve = seconds
+    def add_validation_time(self, seconds: float, last: float | None = None) -> None:
+        """Record how long validation took.
+
+        Args:
+            seconds: what it took.
+            last: how long the last one is expected to take; as long if None.
+        """
+        self._reserve = seconds if last is None else last
+        self._paused += seconds
+
+    def add_report_time(self, seconds: float) -> None:
+        """Record how long callbacks took after a validation: a sample, a file to write."""
+        self._reports = seconds
         self._paused += seconds
 
     @property
@@ -83,13 +116,14 @@ class Progress:
     def state_dict(self) -> dict[str, Any]:
         """Return the progress so far, for ``load_state_dict``."""
         spent = time.perf_counter() - self._began
-        return {"fraction": self.fraction, "steps_done": self.steps_done, "spent": spent}
+        facts = {"fraction": self.fraction, "steps_done": self.steps_done, "spent": spent}
+        return {**facts, "setup": self._setup}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume with the same number of steps done and the same time spent."""
         self.fraction = state["fraction"]
         self._before, self._done = state["steps_done"], 0
-        self._began = time.perf_counter() - state["spent"]
+        self._began, self._setup = time.perf_counter() - state["spent"], state["setup"]
 
 
 class RunningLoss:

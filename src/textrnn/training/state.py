@@ -17,6 +17,7 @@ from textrnn.training.device import read_in_epochs
 from textrnn.training.plan import Plan
 from textrnn.training.progress import Progress, RunningLoss
 from textrnn.training.train_step import TrainStep
+from textrnn.training.validation import Validation
 
 _LOWER = 4.0  # the rates are divided by this when a step was refused
 
@@ -29,6 +30,7 @@ class TrainState:
         train_step: the model, its optimiser and the random numbers of dropout.
         batcher: the position in the text: the epoch, and the next batch in it.
         progress: how far training is, and how fast.
+        validation: how much of the validation text is read.
         losses: the running loss of the epoch.
         history: the measurements of finished epochs.
         callbacks: the callbacks, which have states of their own.
@@ -46,6 +48,7 @@ class TrainState:
     train_step: TrainStep
     batcher: ContiguousBatcher
     progress: Progress
+    validation: Validation
     losses: RunningLoss
     history: History
     callbacks: CallbackList
@@ -89,6 +92,7 @@ class TrainState:
             "train_step": self.train_step.state_dict(),
             "batcher": self.batcher.state_dict(),
             "progress": self.progress.state_dict(),
+            "validation": self.validation.state_dict(),
             "losses": self.losses.state_dict(),
             "history": self.history.to_config(),
             "callbacks": self.callbacks.state_dict(),
@@ -109,6 +113,7 @@ class TrainState:
         self.train_step.load_state_dict(state["train_step"])
         self.batcher.load_state_dict(state["batcher"])
         self.progress.load_state_dict(state["progress"])
+        self.validation.load_state_dict(state["validation"])
         self.losses.load_state_dict(state["losses"])
         measured = History.from_config(state["history"])
         self.history.epoch, self.history.history = measured.epoch, measured.history
@@ -142,12 +147,18 @@ def new_state(
     sizes: Any = {"batch_size": plan.batch_size, "seq_len": plan.seq_len}
     batcher = ContiguousBatcher(**ids, **sizes, rank=rank, world_size=world_size)
     batcher.epoch = plan.initial_epoch
-    valid_tokens = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
-    progress = Progress(plan.minutes and 60 * plan.minutes, valid_tokens, plan.began)
+    progress = new_progress(corpus, plan)
     progress.start(len(batcher) * ((plan.epochs or 0) - plan.initial_epoch))
-    losses, callbacks = RunningLoss(train_step.device), CallbackList((), None, None)
+    measuring = progress, Validation(corpus), RunningLoss(train_step.device)
     eot_id = None if corpus.vocab is None else corpus.vocab.eot_id
-    return TrainState(train_step, batcher, progress, losses, history, callbacks, eot_id)
+    callbacks = CallbackList((), None, None)
+    return TrainState(train_step, batcher, *measuring, history, callbacks, eot_id)
+
+
+def new_progress(corpus: Corpus, plan: Plan) -> Progress:
+    """Return the progress at the beginning of a training; with ``minutes``, since ``fit`` began."""
+    valid_tokens = 0 if corpus.valid_ids is None else len(corpus.valid_ids)
+    return Progress(plan.minutes and 60 * plan.minutes, valid_tokens, plan.began)
 
 
 def _to_device(hidden: State, device: torch.device) -> State:

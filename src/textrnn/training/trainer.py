@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from textrnn.callbacks.base import Callback, CallbackList, check_callbacks
 from textrnn.errors import NotFittedError
-from textrnn.evaluation import evaluate, metrics
+from textrnn.evaluation import metrics
 from textrnn.history import History
 from textrnn.models.base import LanguageModel
 from textrnn.text.corpus import Corpus
@@ -26,10 +26,12 @@ from textrnn.training import distributed
 from textrnn.training.fingerprint import Origin, fingerprint
 from textrnn.training.optim import OptimizerConfig
 from textrnn.training.plan import Plan
+from textrnn.training.progress import Progress
 from textrnn.training.signals import deliver_again, on_interrupt
-from textrnn.training.state import TrainState, new_state
+from textrnn.training.state import TrainState, new_progress, new_state
 from textrnn.training.threads import INTERVAL, adaptive_threads
 from textrnn.training.train_step import TrainStep
+from textrnn.training.validation import Validation
 
 _METRICS = tuple(metrics(0.0))
 
@@ -151,8 +153,9 @@ class Trainer:
 
         Args:
             data: (N,) ids to train on, or a ``Corpus``, which may have ids to validate on.
-            plan: how long, and in what batches. With ``minutes`` the schedule follows the clock,
-                and the time includes the last validation; the last epoch may be cut short.
+            plan: how long, and in what batches. With ``minutes`` the schedule follows the clock;
+                the time includes the last validation, which reads as much of the text as there
+                is time for; the last epoch may be cut short.
             callbacks: called as in Keras.
             history: where the measurements go; a new one if None.
             callback_model: the callbacks' ``self.model``; this trainer if None.
@@ -183,6 +186,8 @@ class Trainer:
             self.state = new_state(self.train_step, self._corpus, plan, self.history, **ranks)
             steps = len(self.state.batcher)
         params = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
+        if self._corpus.valid_ids is not None:
+            params["validation_tokens"] = len(self._corpus.valid_ids) - 1
         self._hooks = hooks = CallbackList(callbacks, self._owner, self, **params)
         if self.state is not None:
             self.state.callbacks = hooks
@@ -217,6 +222,7 @@ class Trainer:
     def _train(self, state: TrainState) -> None:
         """Train by gradients, epoch after epoch."""
         self.model.count(self._corpus.ids)
+        state.progress.begin()
         state.train_step.forward = distributed.wrap(self.model)
         if self._resume is not None:
             state.load_state_dict(self._resume)
@@ -246,16 +252,20 @@ class Trainer:
         loss = float(distributed.all_reduce_mean(state.losses.mean_loss()))
         corpus = self._corpus
         logs = metrics(loss, corpus.chars_per_token[0], corpus.spelling[0])
-        logs |= self._validate()
+        last = self._stops(state)
+        if last or (epoch + 1) % self.plan.validation_freq == 0:
+            logs |= self._validate(state.validation, state.progress, last=last)
         logs |= {
             "gradient_norm": state.losses.mean_gradient_norm(),
             "learning_rate": state.train_step.current_lr,
             "seconds": time.perf_counter() - state.epoch_began,
         }
-        state.history.append(epoch, logs)
+        state.history.append(epoch, {k: v for k, v in logs.items() if not k.startswith("part_")})
+        began = time.perf_counter()
         self._hooks.call("on_epoch_end", epoch, logs, last=False)
         self.stopped_by = self.stopped_by or self._signal
         self._hooks.call("on_epoch_end", epoch, logs, last=True)
+        state.progress.add_report_time(time.perf_counter() - began)
 
     def _batches(self, state: TrainState, epoch: int, first: int) -> None:
         """Train on the batches of one epoch, from batch ``first`` on."""
@@ -313,20 +323,17 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Return the metrics of the validation text, ``val_loss`` and so on; none without one."""
-        valid_ids, began = self._corpus.valid_ids, time.perf_counter()
-        if valid_ids is None:
-            return {}
-        length, bits = self._corpus.chars_per_token[1], self._corpus.spelling[1]
-        result = evaluate(self.model, valid_ids, chars_per_token=length, spelling=bits)
-        if self.state is not None:
-            self.state.progress.add_validation_time(time.perf_counter() - began)
-        return {f"val_{name}": value for name, value in result.items()}
+        if self.state is None:
+            return Validation(self._corpus).measure(self.model, Progress(None))
+        return self.state.validation.measure(self.model, self.state.progress)
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(
+        self, validation: Validation, progress: Progress, *, last: bool
+    ) -> dict[str, float]:
         if self._corpus.valid_ids is None:
             return {}
         self._hooks.call("on_test_begin", {})
-        logs = self.validate()
+        logs = validation.measure(self.model, progress, last=last)
         self._hooks.call("on_test_end", logs)
         return logs
 
@@ -335,12 +342,16 @@ class Trainer:
         began, epoch = time.perf_counter(), self.plan.initial_epoch
         self._hooks.call("on_epoch_begin", epoch, {})
         self.model.count(self._corpus.ids)
-        logs = self._validate() | {"seconds": time.perf_counter() - began}
+        progress = new_progress(self._corpus, self.plan)
+        logs = self._validate(Validation(self._corpus), progress, last=True)
+        logs["seconds"] = time.perf_counter() - began
         self.history.append(epoch, logs)
         self._hooks.call("on_epoch_end", epoch, logs)
 
     def _metrics(self) -> list[str]:
         """Return the names in the logs of an epoch."""
-        names = [*_METRICS, "gradient_norm", "learning_rate"] if self.train_step else []
-        valid = [f"val_{name}" for name in (*_METRICS, "accuracy")]
-        return [*names, *(valid if self._corpus.valid_ids is not None else []), "seconds"]
+        names = [*_METRICS] if self.train_step else []
+        if self._corpus.valid_ids is not None:
+            names += [f"val_{name}" for name in (*_METRICS, "accuracy")]
+            names += ["val_tokens"] if self.plan.minutes else []
+        return [*names, *(["gradient_norm", "learning_rate"] if self.train_step else []), "seconds"]
