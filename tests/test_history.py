@@ -23,11 +23,13 @@ def history():
 
 
 def test_append_collects_the_values_by_name(history):
-    """Every quantity is a list of floats, one an epoch, in the order of the epochs."""
-    history.append(6, {"loss": 2, "val_loss": 2.5, "seconds": 7})
+    """Every quantity is a list of floats, one an epoch; NaN where it was not measured."""
+    history.append(6, {"loss": 2, "seconds": 7})
+    assert math.isnan(history.history["val_loss"].pop())
+    assert [math.isnan(history.history["seconds"].pop(0)) for _ in range(3)] == [True] * 3
     assert history.history == {
         "loss": [2.5, 2.25, 2.125, 2.0],
-        "val_loss": [2.4, 2.3, 2.35, 2.5],
+        "val_loss": [2.4, 2.3, 2.35],
         "seconds": [7.0],
     }
     assert {type(value) for values in history.history.values() for value in values} == {float}

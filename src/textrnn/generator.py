@@ -156,6 +156,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         callbacks: Iterable[Callback] | None = None,
         initial_epoch: int = 0,
         stateful: bool = True,
+        validation_freq: int = 1,
         verbose: str | int = "auto",
     ) -> History:
         """Learn from a text. A second call continues from the weights.
@@ -167,8 +168,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         Args:
             text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
             epochs: passes over the text; 10 if neither this nor ``minutes`` is given.
-            minutes: wall time instead, everything included; the learning-rate schedule fits
-                it.
+            minutes: wall time instead, everything included; the learning-rate schedule fits it.
             batch_size: rows of text read side by side; chosen if None.
             seq_len: the length of back-propagation through time, in tokens; chosen if None.
             validation_split: the part held out, in [0, 1): a text's end, or random documents.
@@ -176,8 +176,9 @@ class TextGenerator(GenerationMixin, Inspectable):
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: the number of the first epoch, to continue counting.
             stateful: whether the state is carried from window to window in training.
-            verbose: 0 is silent, 1 draws a progress bar, 2 writes a line per epoch, both to
-                standard error; "auto" is 1 in a terminal and 2 elsewhere.
+            validation_freq: validate after so many epochs, and after the last one.
+            verbose: 0 is silent, 1 draws a progress bar, 2 writes lines, both to standard error;
+                "auto" is 1 in a terminal and 2 elsewhere.
 
         Returns:
             The ``History``: ``loss`` and ``val_loss`` (nats per token) of each epoch, and more.
@@ -197,6 +198,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             seq_len=seq_len,
             initial_epoch=initial_epoch,
             stateful=plain(stateful),
+            validation_freq=validation_freq,
         )
         callbacks = [] if callbacks is None else callbacks
         check_callbacks(callbacks)
@@ -236,7 +238,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Train a copy at ever higher learning rates until it diverges; suggest a good one.
 
         Args:
-            text: what ``fit`` will get, as are ``batch_size`` and ``seq_len``.
+            text: what ``fit`` will get, and so are the next two.
             batch_size: rows of text read side by side.
             seq_len: tokens.
             steps: how many rates to try, at least 2, from 1e-6 to 1.
@@ -249,11 +251,10 @@ class TextGenerator(GenerationMixin, Inspectable):
             DataError: as ``fit``.
             ValueError: the model learns by counting, or an argument is out of range.
         """
-        began = time.perf_counter()
         asked = FitArguments(epochs=defaults.EPOCHS, batch_size=batch_size, seq_len=seq_len)
         with self._lock.reading():
             corpus = self._read(text)
-            plan = self._setup.plan(corpus, asked, began, model=self.model)
+            plan = self._setup.plan(corpus, asked, time.perf_counter(), model=self.model)
             return lr_find(
                 self._setup.model_for(corpus, plan, self.model, self.vocab),
                 corpus.epoch_ids(0),

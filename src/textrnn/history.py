@@ -28,6 +28,8 @@ class History:
             of tokens that the model found likeliest, ``gradient_norm`` the mean norm of the
             gradients before clipping, ``learning_rate`` the rate of the epoch's last step (in
             the last layer group), ``seconds`` the wall time of the epoch, validation included.
+            With ``minutes``, ``val_tokens`` is how many tokens were validated on. What was not
+            measured in an epoch is NaN.
         epoch: the numbers of the epochs, from 0.
         params: the settings ``fit`` used, given or chosen: ``epochs``, ``minutes``, ``seed``,
             ``learning_rate`` (the peak), ``batch_size``, ``seq_len``, ``precision`` (of matrix
@@ -52,10 +54,13 @@ class History:
         self.stopped_by: str | None = None
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
-        """Add the values of one epoch."""
+        """Add the values of one epoch; what was not measured in it is NaN."""
+        before = len(self.epoch)
         self.epoch.append(int(epoch))
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
+        for name in {**self.history, **logs}:
+            column = self.history.setdefault(name, [])
+            column += [math.nan] * (before - len(column))
+            column.append(float(logs.get(name, math.nan)))
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -88,7 +93,7 @@ class History:
     def _cell(self, name: str, i: int, spec: str) -> str:
         """Return a quantity as text, i epochs before the end; empty if it was not measured."""
         values = self.history[name]
-        return format(values[i], spec) if len(values) >= -i else ""
+        return format(values[i], spec) if len(values) >= -i and values[i] == values[i] else ""
 
     @property
     def _bits(self) -> str:
@@ -137,8 +142,9 @@ class History:
         ax = ax or new_axes()
         for name, label in (("loss", "training"), ("val_loss", "validation")):
             if values := self.history.get(name):
-                epochs = [epoch + 1 for epoch in self.epoch[-len(values) :]]
-                ax.plot(epochs, values, marker=".", label=label)
+                pairs = zip(self.epoch[-len(values) :], values, strict=True)
+                known = [(epoch + 1, value) for epoch, value in pairs if not math.isnan(value)]
+                ax.plot(*zip(*known, strict=True), marker=".", label=label)
         ax.set_title(self._best())
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss (nats per token)")

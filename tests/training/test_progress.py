@@ -37,11 +37,37 @@ def test_progress_by_steps_ignores_the_time(wall):
 
 
 def test_progress_by_time_ignores_the_steps(wall):
-    """With a budget, progress is time over budget, counted from the progress's making."""
-    progress = Progress(8.0)
-    wall.now += 2.0  # getting ready counts
+    """With a budget, progress goes from 0 at the first step to 1 when the budget is spent."""
+    progress = Progress(10.0)
+    wall.now += 2.0  # getting ready is a part of the budget, but no progress
     progress.start(1)
-    assert tick_every(progress, wall, 2.0, 4) == [0.5, 0.75, 1.0, 1.0]
+    assert tick_every(progress, wall, 2.0, 5) == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert progress.left == -2.0
+
+
+def test_a_budget_that_getting_ready_spends_ends_with_the_first_step(wall):
+    """If reading the text took the whole budget, one step is made."""
+    progress = Progress(10.0)
+    wall.now += 20.0
+    progress.start(1)
+    assert tick_every(progress, wall, 1.0, 1) == [1.0]
+
+
+def test_what_callbacks_take_is_kept_in_reserve(wall):
+    """A sample that took 3 seconds after a validation of 1 makes training end 4 seconds early."""
+    progress = Progress(10.0, valid_tokens=1)
+    progress.start(1)
+    progress.add_validation_time(1.0)
+    progress.add_report_time(3.0)
+    assert tick_every(progress, wall, 3.0, 2) == [0.5, 1.0]
+
+
+def test_the_last_validation_may_take_longer_than_those_before(wall):
+    """What is kept in reserve is what the last one is expected to take."""
+    progress = Progress(10.0, valid_tokens=1)
+    progress.start(1)
+    progress.add_validation_time(0.5, last=2.0)
+    assert tick_every(progress, wall, 4.0, 2) == [0.5, 1.0]
 
 
 def test_validation_is_kept_in_reserve(wall):
@@ -74,7 +100,7 @@ def test_the_first_validation_is_foreseen(wall):
         none.step(10)
         fractions.append((long.fraction, none.fraction))
     assert all(few == 0.01 * (k + 1) for k, (_, few) in enumerate(fractions))
-    assert fractions[-1][0] > 1.2 * fractions[-1][1]
+    assert fractions[-1] == (20 / 90, 0.2)  # 40 s foreseen, of which a tenth of the budget is kept
 
 
 def test_progress_never_goes_back(wall):

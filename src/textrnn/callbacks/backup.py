@@ -1,7 +1,6 @@
 """Crash recovery: back up a run and resume it."""
 
 import logging
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from textrnn import __version__
 from textrnn.callbacks.base import Callback, Logs
-from textrnn.checks import check_int, warn
+from textrnn.callbacks.interval import Interval
+from textrnn.checks import warn
 from textrnn.errors import CorruptModelError, UnsupportedFormatError
 from textrnn.files import model_file
 from textrnn.files.atomic import check_folder
@@ -61,17 +61,8 @@ class BackupAndRestore(Callback):
     ) -> None:
         self.path = Path(path)
         self.previous = self.path.with_name(f"{self.path.name}.previous")
-        if isinstance(save_freq, timedelta):
-            if save_freq <= timedelta(0):
-                raise ValueError(f"`save_freq` must be above 0. Received: {save_freq!r}")
-        elif save_freq != "epoch":
-            if isinstance(save_freq, str):
-                raise ValueError(
-                    "`save_freq` must be 'epoch', a number of batches, or a timedelta. "
-                    f"Received: {save_freq!r}"
-                )
-            save_freq = check_int("save_freq", save_freq, 1)
         self.save_freq = save_freq
+        self._interval = Interval("save_freq", save_freq)
         self.delete_checkpoint = delete_checkpoint
 
     def saved_plan(self) -> dict[str, Any] | None:
@@ -81,7 +72,8 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Resume from the backup, if there is one."""
-        self._saved_at, self._batches, self._is_last = time.monotonic(), 0, False
+        self._interval.begin()
+        self._is_last = False
         self._progress = 0.0
         if self.trainer.world_size > 1:
             raise ValueError("BackupAndRestore works with one process. Received: several processes")
@@ -101,17 +93,16 @@ class BackupAndRestore(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of batches seen, so that backups stay evenly spaced."""
-        return {"batches": self._batches}
+        return self._interval.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume counting from ``state_dict``."""
-        self._batches = state["batches"]
+        self._interval.load_state_dict(state)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Write a backup if it is due, or if a signal ends training."""
-        self._batches += 1
         self._progress = (logs or {}).get("progress", 0.0)
-        if self.trainer.stopped_by or self._due():
+        if self._interval.after_batch() or self.trainer.stopped_by:
             self._write()
         self._is_last = self.trainer.stopped_by is not None
 
@@ -119,7 +110,7 @@ class BackupAndRestore(Callback):
         """Write a backup if it is due, if a signal arrived, or if one is to stay at the end."""
         ends = self._progress >= 1 or self.model.stop_training
         stays = ends and not self.delete_checkpoint
-        if not self._is_last and (self.save_freq == "epoch" or self.trainer.stopped_by or stays):
+        if not self._is_last and (self._interval.each_epoch or self.trainer.stopped_by or stays):
             self._write()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -142,11 +133,6 @@ class BackupAndRestore(Callback):
         for path in (self.path, self.previous):
             path.unlink(missing_ok=True)
 
-    def _due(self) -> bool:
-        if isinstance(self.save_freq, timedelta):
-            return time.monotonic() - self._saved_at >= self.save_freq.total_seconds()
-        return isinstance(self.save_freq, int) and self._batches % self.save_freq == 0
-
     def _write(self) -> None:
         """Write a backup; the newest one becomes the previous one.
 
@@ -155,7 +141,6 @@ class BackupAndRestore(Callback):
         """
         if self.trainer.state is None:
             return
-        self._saved_at = time.monotonic()
         tree, tensors = flatten_state(self.trainer.state_dict())
         header = {
             "release": __version__,

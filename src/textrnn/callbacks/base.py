@@ -6,8 +6,8 @@ A callback sees the generator as ``self.model`` and the measurements so far as `
                     learning_rate, progress (0 to 1),
                     tokens_per_second
     after an epoch  loss, bits_per_char, perplexity, the same with ``val_`` in front and
-                    val_accuracy where there is validation data, gradient_norm (mean),
-                    learning_rate, seconds
+                    val_accuracy where it was validated, gradient_norm (mean), learning_rate,
+                    seconds; with ``minutes`` also val_tokens, how many were validated on
 
 Setting ``self.model.stop_training = True`` ends training after the batch.
 """
@@ -64,8 +64,8 @@ class Callback:
     Attributes:
         model: the ``TextGenerator`` in training.
         trainer: its ``Trainer``, which owns everything that changes during training.
-        params: ``epochs`` (None with a time budget), ``steps`` per epoch, and ``metrics``, the
-            names in the logs of an epoch.
+        params: ``epochs`` (None with a time budget), ``steps`` per epoch, ``metrics``, the names
+            in the logs of an epoch, and ``validation_tokens``, how many the validation text has.
         needs: names of methods that ``model`` must have, such as "generate".
         runs_last: whether its hooks are called after those of all other callbacks.
 
@@ -123,6 +123,9 @@ class Callback:
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Run before validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after each piece of the validation text, counted from 0."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Run after validation; ``logs`` has ``val_loss`` and its relatives."""

@@ -6,10 +6,12 @@ that adds a quantity to the logs appends its name there in ``on_train_begin``.
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from textrnn.callbacks.base import Callback, Logs
+from textrnn.callbacks.interval import Interval
 from textrnn.checks import check_choice, check_int, check_number, warn
 from textrnn.errors import NonFiniteError
 from textrnn.files.atomic import check_folder
@@ -45,7 +47,7 @@ class _Monitor:
     def improved(self, logs: Logs) -> bool:
         """Return whether the logs hold a new best value, and remember it."""
         self.check(logs)
-        value = logs[self.name]
+        value = logs.get(f"part_{self.name}", logs[self.name])  # as the earlier epochs have it
         better = self.sign * (self.best - value) > self.min_delta
         if better:
             self.best = value
@@ -100,7 +102,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare this epoch with the best one, and stop training if patience has run out."""
-        if epoch < self.start_from_epoch:
+        if epoch < self.start_from_epoch or not _measured(self, logs):
             return
         if self.monitor.improved(logs or {}):
             self.best_epoch, self._waited = epoch, 0
@@ -143,7 +145,8 @@ class ModelCheckpoint(Callback):
         monitor: a key of the epoch's logs.
         save_best_only: save only when ``monitor`` has improved.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        save_freq: ``"epoch"``, or the number of batches between two saves.
+        save_freq: ``"epoch"``, the number of batches between two saves, or a
+            ``datetime.timedelta``.
         initial_value_threshold: the value that the first save must beat; None for any.
     """
 
@@ -154,14 +157,14 @@ class ModelCheckpoint(Callback):
         *,
         save_best_only: bool = False,
         mode: str = "auto",
-        save_freq: str | int = "epoch",
+        save_freq: str | int | timedelta = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
         self.filepath = str(filepath)
         self.monitor = _Monitor(monitor, mode, 0.0, initial_value_threshold)
         self.save_best_only = save_best_only
-        self.save_freq = save_freq if save_freq == "epoch" else check_int("save_freq", save_freq, 1)
-        self._batches = 0
+        self.save_freq = save_freq
+        self._interval = Interval("save_freq", save_freq)
         self._epoch = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -169,7 +172,8 @@ class ModelCheckpoint(Callback):
 
         Only the folder is tried where the file's name is not known yet.
         """
-        names = _metrics(self) if self.save_freq == "epoch" else _BATCH_LOGS
+        self._interval.begin()
+        names = _metrics(self) if self._interval.each_epoch else _BATCH_LOGS
         if self.save_best_only:
             self.monitor.check(names)
         if names is not None:
@@ -184,26 +188,26 @@ class ModelCheckpoint(Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save if ``save_freq`` batches have passed."""
-        self._batches += 1
-        if isinstance(self.save_freq, int) and self._batches % self.save_freq == 0:
+        """Save if ``save_freq`` batches, or so much time, have passed."""
+        if self._interval.after_batch():
             self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save if ``save_freq`` is ``"epoch"``."""
-        if self.save_freq == "epoch":
+        if self._interval.each_epoch:
             self._save(logs or {})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value so far and the number of batches seen."""
-        return {"best": self.monitor.best, "batches": self._batches}
+        return {"best": self.monitor.best, **self._interval.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the best value so far and the number of batches seen."""
-        self.monitor.best, self._batches = state["best"], state["batches"]
+        self.monitor.best = state["best"]
+        self._interval.load_state_dict(state)
 
     def _save(self, logs: Logs) -> None:
-        if self.save_best_only and not self.monitor.improved(logs):
+        if self.save_best_only and not (_measured(self, logs) and self.monitor.improved(logs)):
             return
         path = self._path(logs)
         try:
@@ -264,6 +268,8 @@ class ReduceLROnPlateau(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare this epoch with the best one, and lower the rate if patience has run out."""
+        if not _measured(self, logs):
+            return
         improved = self.monitor.improved(logs or {})
         if self._cooling:
             self._cooling -= 1
@@ -333,3 +339,11 @@ def _metrics(callback: Callback) -> list[str] | None:
     """Return the names in the logs of an epoch, or None if they are not known yet."""
     names: list[str] | None = getattr(callback, "params", {}).get("metrics")
     return names
+
+
+def _measured(
+    callback: EarlyStopping | ModelCheckpoint | ReduceLROnPlateau, logs: Logs | None
+) -> bool:
+    """Return whether an epoch has the monitored quantity: not every one may be validated."""
+    name = callback.monitor.name
+    return name in (logs or {}) or name not in (_metrics(callback) or ())

@@ -9,17 +9,21 @@ import errno
 import io
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
 from textrnn.callbacks.base import Callback, Logs
+from textrnn.callbacks.interval import Interval
 from textrnn.callbacks.weights import KeepBestWeights
 from textrnn.checks import check_int, warn
 
 _log = logging.getLogger("textrnn")
 
+_LONGEST_SILENCE = 30.0  # seconds without a line, where no bar is drawn
 VERBOSE = ("auto", 0, 1, 2)
 """The values of ``fit(verbose=...)``."""
 
@@ -65,7 +69,8 @@ class CSVLogger(Callback):
         if self._failed:
             return
         try:
-            self._write({"epoch": epoch, **(logs or {})})
+            values = {k: v for k, v in (logs or {}).items() if not k.startswith("part_")}
+            self._write({"epoch": epoch, **values})
         except OSError as error:
             self._failed = True
             _warn(f"{str(self.filename)!r} cannot be written", error)
@@ -76,7 +81,8 @@ class CSVLogger(Callback):
                 file.seek(file.truncate(self._keep))
                 self._keep = None
             start, lines = file.tell(), io.StringIO(newline="")
-            writer = csv.DictWriter(lines, row, delimiter=self.separator)
+            names = dict.fromkeys(["epoch", *getattr(self, "params", {}).get("metrics", ()), *row])
+            writer = csv.DictWriter(lines, names, delimiter=self.separator)  # "" if not measured
             if start == 0:
                 writer.writeheader()
             writer.writerow(row)
@@ -102,12 +108,13 @@ class CSVLogger(Callback):
 
 
 class SampleText(Callback):
-    """Print a generated text after each epoch. Training is not affected.
+    """Print a generated text now and then. Training is not affected.
 
     Args:
         prompt: what the text begins with.
         max_new_tokens: the length of the text, in tokens.
-        every: print a text every so many epochs, at least 1.
+        every: print a text after every so many epochs, at least 1, or a ``datetime.timedelta``:
+            whenever so much time has passed, in the middle of an epoch too.
         print_fn: called with the text; None prints it to standard output, above a progress bar.
             If it raises OSError, say because a pipe was closed, a warning says so, and no more
             texts are printed.
@@ -121,24 +128,35 @@ class SampleText(Callback):
         prompt: str = "",
         max_new_tokens: int = 200,
         *,
-        every: int = 1,
+        every: int | timedelta = 1,
         print_fn: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> None:
         self.prompt, self.settings = prompt, settings
         self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, 0)
-        self.every = check_int("every", every, 1)
+        self._interval = Interval("every", every if isinstance(every, timedelta) else "epoch")
+        self.every = every if isinstance(every, timedelta) else check_int("every", every, 1)
         self.print_fn = print_fn or print_above_bar
         self._failed = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Check the prompt and the settings by generating an empty text."""
         self._failed = False
+        self._interval.begin()
         self._write(0)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print a text if one is due."""
-        if (epoch + 1) % self.every or self._failed:
+        if isinstance(self.every, int) and (epoch + 1) % self.every == 0:
+            self._print()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Print a text if enough time has passed."""
+        if self._interval.after_batch():
+            self._print()
+
+    def _print(self) -> None:
+        if self._failed:
             return
         text = self._write(self.max_new_tokens)
         try:
@@ -158,7 +176,8 @@ class ProgressBar(Callback):
 
     Args:
         headline: the first line, which says what ``fit`` chose.
-        bar: draw a progress bar in addition to the line after each epoch.
+        bar: draw a progress bar in addition to the line after each epoch; without one there is
+            a line every half minute within a long epoch.
     """
 
     def __init__(self, headline: str, *, bar: bool) -> None:
@@ -169,7 +188,7 @@ class ProgressBar(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Write the headline and draw an empty bar."""
         tell(self.headline)
-        self.val = ""
+        self.val, self._epoch, self._told = "", 0, time.monotonic()
         if self.draws_bar and _is_open(sys.stderr):
             with self._until_it_fails():
                 self.bar = _tqdm()(
@@ -181,13 +200,41 @@ class ProgressBar(Callback):
                     leave=False,
                 )
 
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remember the epoch."""
+        self._epoch = epoch
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Update the bar."""
-        if self.bar is not None and logs:
+        """Update the bar; without one, write a line if the last one was half a minute ago."""
+        if logs and (self.bar is not None or self._is_due()):
             speed = f"{logs['tokens_per_second'] / 1000:.1f}k tokens/s"
-            self.bar.postfix[0] = f"loss {logs['loss']:.3f}{self.val} · {speed}"
-            with self._until_it_fails():
-                self.bar.update(int(1000 * logs["progress"]) - self.bar.n)
+            self._show(f"loss {logs['loss']:.3f}{self.val} · {speed}", logs["progress"])
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Take the time."""
+        self._tested_from = time.monotonic()
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Show that validation is under way."""
+        if self.bar is not None or self._is_due():
+            self._show(f"validating for {time.monotonic() - self._tested_from:.0f} s", None)
+
+    def _is_due(self) -> bool:
+        return not self.draws_bar and time.monotonic() - self._told >= _LONGEST_SILENCE
+
+    def _show(self, text: str, progress: float | None) -> None:
+        """Show a text and how much of training is done, 0 to 1; None if that is as before."""
+        if self.bar is None:
+            self._told = time.monotonic()
+            done = "" if progress is None else f"{progress:.0%} · "
+            tell(f"epoch {self._epoch + 1}  {done}{text}")
+            return
+        with self._until_it_fails():
+            self.bar.postfix[0] = text
+            if progress is None:
+                self.bar.update(0)
+            else:
+                self.bar.update(int(1000 * progress) - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a line for this epoch."""
@@ -199,7 +246,12 @@ class ProgressBar(Callback):
         if bits in logs:
             parts.append(f"{bits} {logs[bits]:.3f}")
         parts.append(f"{logs.get('seconds', 0):.1f} s")
-        self.val = f" · val_loss {logs['val_loss']:.3f}" if "val_loss" in logs else ""
+        total = self.params.get("validation_tokens", 0)
+        if (read := logs.get("val_tokens", total)) < total:
+            parts.append(f"(validated on the first {read:,.0f} of {total:,} tokens)")
+        if "val_loss" in logs:
+            self.val = f" · val_loss {logs['val_loss']:.3f}"
+        self._told = time.monotonic()
         tell("  ".join(parts))
 
     def on_train_end(self, logs: Logs | None = None) -> None:

@@ -48,7 +48,8 @@ class KeepBestWeights(Callback):
         self._keep_if_best(epoch, logs or {})
 
     def _keep_if_best(self, epoch: int | None, logs: Logs) -> None:
-        loss = logs.get("val_loss", math.inf)
+        # the last validation may have read more than those it is compared with
+        loss = logs.get("part_val_loss", logs.get("val_loss", math.inf))
         if loss < self._lowest:
             self._lowest, self.best_epoch = loss, epoch
             weights = self.model.model.state_dict()

@@ -1,7 +1,7 @@
 """How well a model predicts a text: one way of measuring, for any model."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +82,12 @@ def evaluate(
 
 
 def score(
-    model: LanguageModel, ids: NDArray[Any], *, seq_len: int | None = None, skip: int = 0
+    model: LanguageModel,
+    ids: NDArray[Any],
+    *,
+    seq_len: int | None = None,
+    skip: int = 0,
+    on_chunk: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
     """Return the sum of the losses of tokens, in nats, and how many the model found likeliest.
 
@@ -91,12 +96,15 @@ def score(
         ids: (N,) integers in [0, V), N at least 2.
         seq_len: as in ``evaluate``.
         skip: how many of the N - 1 predictions do not count, at the beginning: they are a warm-up.
+        on_chunk: called after each piece of the text.
     """
     total, right = 0.0, 0
     for chunk in _read(model, ids, seq_len):
         counts = chunk.counts & torch.from_numpy(chunk.positions >= skip).to(chunk.counts.device)
         total += float(torch.where(counts, chunk.losses, 0.0).sum())
         right += int((counts & chunk.hits).sum())
+        if on_chunk is not None:
+            on_chunk()
     return total, right
 
 

@@ -47,13 +47,13 @@ def choose_plan(
         began: when ``asked.minutes`` began, by ``time.perf_counter``.
     """
     precision = pick_precision(precision, device, family_of(model) is not None)
-    speed = 0.0
-    if asked.minutes and (not isinstance(model, LanguageModel) or model.learns_by_gradient):
-        measured = torch.tensor(training_speed(device, precision), device=device)
-        speed = float(distributed.all_reduce_mean(measured))  # all processes choose the same
+    speed, minutes = 0.0, asked.minutes
+    if minutes and (not isinstance(model, LanguageModel) or model.learns_by_gradient):
+        fast, spent = training_speed(device, precision), (time.perf_counter() - began) / 60
+        measured = torch.tensor([fast, spent], device=device)  # spent on reading the text
+        speed, spent = distributed.all_reduce_mean(measured).tolist()  # all choose the same
+        minutes = max(minutes - spent, minutes / 10)
     tokens = len(corpus.ids)
-    spent = (time.perf_counter() - began) / 60  # reading the text
-    minutes = asked.minutes and max(asked.minutes - spent, asked.minutes / 10)
     budget = estimate_tokens(tokens, asked.epochs, minutes, speed, vocab_size)
     timed = asked.minutes is not None
     if isinstance(model, LanguageModel):

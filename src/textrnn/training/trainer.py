@@ -31,7 +31,7 @@ from textrnn.training.signals import deliver_again, on_interrupt
 from textrnn.training.state import TrainState, new_progress, new_state
 from textrnn.training.threads import INTERVAL, adaptive_threads
 from textrnn.training.train_step import TrainStep
-from textrnn.training.validation import Validation
+from textrnn.training.validation import Validation, names
 
 _METRICS = tuple(metrics(0.0))
 
@@ -254,7 +254,7 @@ class Trainer:
         logs = metrics(loss, corpus.chars_per_token[0], corpus.spelling[0])
         last = self._stops(state)
         if last or (epoch + 1) % self.plan.validation_freq == 0:
-            logs |= self._validate(state.validation, state.progress, last=last)
+            logs |= state.validation.measure(self.model, state.progress, self._hooks, last=last)
         logs |= {
             "gradient_norm": state.losses.mean_gradient_norm(),
             "learning_rate": state.train_step.current_lr,
@@ -327,31 +327,20 @@ class Trainer:
             return Validation(self._corpus).measure(self.model, Progress(None))
         return self.state.validation.measure(self.model, self.state.progress)
 
-    def _validate(
-        self, validation: Validation, progress: Progress, *, last: bool
-    ) -> dict[str, float]:
-        if self._corpus.valid_ids is None:
-            return {}
-        self._hooks.call("on_test_begin", {})
-        logs = validation.measure(self.model, progress, last=last)
-        self._hooks.call("on_test_end", logs)
-        return logs
-
     def _count(self) -> None:
         """Train a model without parameters: one epoch, no batches, no training loss."""
         began, epoch = time.perf_counter(), self.plan.initial_epoch
         self._hooks.call("on_epoch_begin", epoch, {})
         self.model.count(self._corpus.ids)
         progress = new_progress(self._corpus, self.plan)
-        logs = self._validate(Validation(self._corpus), progress, last=True)
+        logs = Validation(self._corpus).measure(self.model, progress, self._hooks, last=True)
         logs["seconds"] = time.perf_counter() - began
         self.history.append(epoch, logs)
         self._hooks.call("on_epoch_end", epoch, logs)
 
     def _metrics(self) -> list[str]:
         """Return the names in the logs of an epoch."""
-        names = [*_METRICS] if self.train_step else []
-        if self._corpus.valid_ids is not None:
-            names += [f"val_{name}" for name in (*_METRICS, "accuracy")]
-            names += ["val_tokens"] if self.plan.minutes else []
-        return [*names, *(["gradient_norm", "learning_rate"] if self.train_step else []), "seconds"]
+        trained, steps = (
+            (_METRICS, ("gradient_norm", "learning_rate")) if self.train_step else ((), ())
+        )
+        return [*trained, *names(self._corpus, self.plan), *steps, "seconds"]

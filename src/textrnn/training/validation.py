@@ -2,15 +2,19 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
 
+from textrnn.callbacks.base import CallbackList
 from textrnn.evaluation.loss import WARM_UP, checked, metrics, score
 from textrnn.models.base import LanguageModel, device_of
 from textrnn.text.corpus import Corpus
 from textrnn.training import distributed
+from textrnn.training.plan import Plan
 from textrnn.training.progress import LAST_SHARE, VALIDATION_COST, Progress
 
 _SHARE = 1 / 20  # of the time budget: what a validation may take during training
@@ -51,7 +55,12 @@ class Validation:
         self.part: int | None = None
 
     def measure(
-        self, model: LanguageModel, progress: Progress, *, last: bool = False
+        self,
+        model: LanguageModel,
+        progress: Progress,
+        hooks: CallbackList | None = None,
+        *,
+        last: bool = False,
     ) -> dict[str, float]:
         """Return ``val_loss`` and its relatives; nothing without a validation text.
 
@@ -62,11 +71,15 @@ class Validation:
         Args:
             model: the model.
             progress: the time budget, and what is left of it.
+            hooks: the callbacks to tell; None for none.
             last: whether no other validation follows.
         """
         if self._ids is None:
             return {}
         checked(self._ids)
+        hooks = hooks or CallbackList((), None, None)
+        hooks.call("on_test_begin", {})
+        self._on_chunk = _numbered(hooks.hooks("on_test_batch_end"))
         began, sums, first = time.perf_counter(), _Sums(), self.part is None
         timed = first and progress.seconds is not None
         limit = (progress.left if last else _SHARE * (progress.seconds or 0)) if timed else math.inf
@@ -82,6 +95,7 @@ class Validation:
         progress.add_validation_time(took, self._expected(progress))
         if progress.seconds is not None:
             result["val_tokens"] = sums.tokens
+        hooks.call("on_test_end", result)
         return result
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,7 +122,7 @@ class Validation:
             size = rest if size > 0.9 * rest else int(size)
             first = max(0, sums.tokens - WARM_UP)
             text = self._ids[first : sums.tokens + size + 1]
-            loss, right = score(model, text, skip=sums.tokens - first)
+            loss, right = score(model, text, skip=sums.tokens - first, on_chunk=self._on_chunk)
             sums.loss, sums.right = sums.loss + loss, sums.right + right
             sums.tokens, read = sums.tokens + size, read + size
             spent = _mean(time.perf_counter() - began, device)
@@ -118,8 +132,9 @@ class Validation:
         if math.isinf(limit):
             return limit
         if read:
-            return min(limit / 4, limit - spent) * read / spent
-        return max(_FIRST, speed / VALIDATION_COST * limit / 4)
+            return min(limit / 4, 0.9 * (limit - spent)) * read / spent
+        guess = speed / VALIDATION_COST * limit / 4
+        return max(_LEAST, guess) if speed else _FIRST
 
     def _rest_fits(self, progress: Progress, device: torch.device) -> bool:
         """Return whether there is time for the rest of the text, and there is a rest."""
@@ -136,6 +151,26 @@ class Validation:
         found = metrics(sums.loss / sums.tokens, *self._unit)
         found["accuracy"] = sums.right / sums.tokens
         return {f"{prefix}{name}": value for name, value in found.items()}
+
+
+def names(corpus: Corpus, plan: Plan) -> list[str]:
+    """Return the names of what ``Validation.measure`` returns."""
+    if corpus.valid_ids is None:
+        return []
+    timed = [] if plan.minutes is None else ["val_tokens"]
+    return [*(f"val_{name}" for name in (*metrics(0.0), "accuracy")), *timed]
+
+
+def _numbered(hooks: Sequence[Callable[..., None]]) -> Callable[[], None]:
+    """Return a function that calls hooks with the number of its call, from 0."""
+    numbers = count()
+
+    def call() -> None:
+        number = next(numbers)
+        for hook in hooks:
+            hook(number, {})
+
+    return call
 
 
 def _mean(seconds: float, device: torch.device) -> float:
