@@ -6,9 +6,9 @@ DIR has tinyshakespeare.txt and anna_karenina.txt. Wall time, from the call of `
 return, with a sample after each epoch.
 """
 
-import argparse
 import time
-from pathlib import Path
+
+from common import arguments, machine
 
 from textrnn import TextGenerator
 from textrnn.callbacks import SampleText
@@ -16,8 +16,7 @@ from textrnn.callbacks import SampleText
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, nargs="+", default=[18, 60, 180])
     args = parser.parse_args()
     plays = (args.data / "tinyshakespeare.txt").read_text()
@@ -27,18 +26,19 @@ def main() -> None:
         ("40 MB", "char", plays * (40_000_000 // len(plays))),
         ("anna_karenina", "word", novel),
     ]
-    print("| text | level | asked | taken | off | epochs | validated on | of |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(machine(), end="\n\n")
+    print("| text | level | asked | taken | off | epochs | validated on |")
+    print("|---|---|---|---|---|---|---|")
     for seconds in args.seconds:
         for name, level, text in texts:
             gen, began = TextGenerator(level=level, seed=0), time.perf_counter()
             sample = SampleText("The ", 200, print_fn=lambda text: None)
             history = gen.fit(text, minutes=seconds / 60, callbacks=[sample], verbose=0)
             took = time.perf_counter() - began
-            read, of = history.history["val_tokens"][-1], (len(gen.vocab.encode(text)) + 9) // 10
+            read = history.history["val_tokens"][-1]
             print(
                 f"| {name} | {level} | {seconds:g} s | {took:.1f} s | {took / seconds - 1:+.1%} "
-                f"| {len(history)} | {read:,.0f} | {of:,} |",
+                f"| {len(history)} | {read:,.0f} |",
                 flush=True,
             )
 

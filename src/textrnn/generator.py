@@ -177,8 +177,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             initial_epoch: the number of the first epoch, to continue counting.
             stateful: whether the state is carried from window to window in training.
             validation_freq: validate after so many epochs, and after the last one.
-            verbose: 0 is silent, 1 draws a progress bar, 2 writes lines, both to standard error;
-                "auto" is 1 in a terminal and 2 elsewhere.
+            verbose: 0 is silent, 1 draws a bar, 2 writes lines; "auto" is 1 in a terminal, else 2.
 
         Returns:
             The ``History``: ``loss`` and ``val_loss`` (nats per token) of each epoch, and more.
@@ -238,9 +237,9 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Train a copy at ever higher learning rates until it diverges; suggest a good one.
 
         Args:
-            text: what ``fit`` will get, and so are the next two.
-            batch_size: rows of text read side by side.
-            seq_len: tokens.
+            text: what ``fit`` will get.
+            batch_size: as in ``fit``.
+            seq_len: as in ``fit``.
             steps: how many rates to try, at least 2, from 1e-6 to 1.
 
         Returns:
