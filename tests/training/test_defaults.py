@@ -152,3 +152,13 @@ def test_headline_of_a_counting_model():
         "NGramModel(vocab_size=5, order=2, smoothing=kneser_ney): 100 tokens to train on, "
         "0 to validate on"
     )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "vocab_size", "width"),
+    [(5, 2800, 256), (6, 2800, 384), (15, 2800, 512), (7, 20_000, 512), (5, 20_000, 384)],
+)
+def test_a_large_vocabulary_gets_the_widest_model_that_reads_three_times(epochs, vocab_size, width):
+    """``epochs`` are those of width 256; head and embeddings count in what a wider one costs."""
+    chosen = defaults.choose_model_args("lstm", {}, 40_000, epochs * 40_000, vocab_size, timed=True)
+    assert (chosen["hidden_size"], chosen["tie_weights"]) == (width, True)
