@@ -23,7 +23,7 @@ LANGUAGES = {
     "Burmese": r"\p{Myanmar}",
     "Thai": r"\p{Thai}",
     "Chinese": r"^(?!.*[\p{Hiragana}\p{Katakana}]).*\p{Han}",
-    "Hebrew, pointed": r"\p{Hebrew}",
+    "Hebrew": r"\p{Hebrew}",
 }
 
 
