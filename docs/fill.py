@@ -10,7 +10,7 @@ DIR (nietzsche.txt and the others that pages in docs/seeds/ name). Two kinds are
   become what it printed. A block without such lines is not run.
 
 What pages show is the same on every x86-64 processor with AVX2: computed on one thread, in float32,
-without a GPU, and with AVX2. What is not the same is marked by its unit: a number before `` s`` or
+with NumPy and AVX2, without a GPU or the native kernel. What is not the same is marked by its unit: a number before `` s`` or
 `` tokens/s`` is a measurement of the machine that filled the page. ``--check`` writes nothing,
 compares everything but those numbers, shows the differences, and exits with 1 if there are any.
 
@@ -40,6 +40,7 @@ SAME_EVERYWHERE = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "COMPATIBLE",
     "OPENBLAS_CORETYPE": "Haswell",
+    "TEXTRNN_NATIVE": "0",
     "COLUMNS": "80",
     "MPLBACKEND": "agg",
 }
