@@ -10,9 +10,10 @@ DIR (nietzsche.txt and the others that pages in docs/seeds/ name). Two kinds are
   become what it printed. A block without such lines is not run.
 
 What pages show is the same on every x86-64 processor with AVX2: computed on one thread, in float32,
-with NumPy and AVX2, without a GPU or the native kernel. What is not the same is marked by its unit: a number before `` s`` or
-`` tokens/s`` is a measurement of the machine that filled the page. ``--check`` writes nothing,
-compares everything but those numbers, shows the differences, and exits with 1 if there are any.
+with NumPy and AVX2, without a GPU or the native kernel. Other numbers are marked by their unit: a
+number before `` s`` or `` tokens/s`` is a measurement of the machine that filled the page.
+``--check`` writes nothing, compares everything but those numbers, shows the differences, and exits
+with 1 if there are any.
 
 The tests run the Python blocks too, on short texts, and compare nothing.
 """
