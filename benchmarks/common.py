@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from textrnn.models import LanguageModel
+
+Name = TypeVar("Name")
 
 
 def arguments(doc: str | None, *, data: bool = True) -> argparse.ArgumentParser:
@@ -43,18 +45,18 @@ def _processor() -> str:
 
 
 def in_turns(
-    works: Mapping[str, Callable[[], object]],
+    works: Mapping[Name, Callable[[], object]],
     turns: int = 5,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+) -> dict[Name, list[float]]:
     """Return the seconds of each work in each turn.
 
     The works are done one after the other, every second time in the opposite order, so that a
     machine that becomes busier is so for all of them. One turn before is not counted.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    seconds: dict[Name, list[float]] = {name: [] for name in works}
     for turn in range(-1, turns):
-        for name in sorted(works, reverse=bool(turn % 2)):
+        for name in sorted(works, key=str, reverse=bool(turn % 2)):
             began = clock()
             works[name]()
             if turn >= 0:

@@ -9,10 +9,12 @@ multinomial), as it is and with `torch.backends.mkldnn` off, because oneDNN's LS
 steps; and with the bound: what NumPy needs for the bare products of a vector and a matrix of one
 step. Speeds and ratios are medians of five turns, each of about 0.2 s (three of 0.05 s with
 --quick) and of 20 characters at least; 32 texts begin with one step for all, so that theirs is up
-to a twentieth too high. Machines differ and are busy: read the ratios.
+to a twentieth too high. The ways of computing a step are compared by their CPU time, on one
+thread. Machines differ and are busy: read the ratios.
 """
 
 import itertools
+import math
 import os
 import statistics
 import string
@@ -24,6 +26,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +34,12 @@ from common import PlainLSTM, arguments, head, in_turns, machine, plain_write, r
 
 from textrnn import LSTMModel, TextGenerator, Vocab
 from textrnn.datasets import load_human_numbers
+from textrnn.generation.native.library import backend_name, load_kernel
+from textrnn.generation.native.precision import accelerated
 from textrnn.generation.sampler import Sampler
-from textrnn.models.registry import make_stepper
+from textrnn.generation.steppers import STEPPERS
+from textrnn.models.arrays import state_arrays
+from textrnn.models.registry import build, make_stepper
 
 SYMBOLS = string.ascii_letters + string.digits + "\n ."
 Work = Callable[[int], object]  # writes so many characters, in each stream
@@ -148,6 +155,37 @@ def texts(sizes: list[int], turns: int, seconds: float) -> None:
         row(*cells)
 
 
+def backends(turns: int, characters: int) -> None:
+    """Print the CPU time a character of each way to compute a step, of one text and of 32."""
+    torch.set_num_threads(1)
+    vocab, size = Vocab.from_text(SYMBOLS), 256
+    plain_lstm = PlainLSTM(len(SYMBOLS), size, 2)
+    for kind in ("lstm", "gru", "rnn"):
+        model = build(kind, len(SYMBOLS), {"hidden_size": size, "num_layers": 2}, seed=0)
+        numpy_stepper = STEPPERS[kind](model.config, state_arrays(model))
+        steppers: dict[str, Any] = {"NumPy": numpy_stepper}
+        if load_kernel() is not None:
+            steppers["kernel, float32"] = accelerated(numpy_stepper)
+            steppers["kernel, int8"] = accelerated(numpy_stepper, "int8")
+        works: dict[tuple[str, int], Callable[[], object]] = {}
+        for name, stepper in steppers.items():
+            write = partial(Sampler(vocab, stepper).generate, "")
+            works[name, 1] = partial(write, characters)
+            works[name, 32] = partial(write, characters // 32, num_return_sequences=32)
+        works["plain PyTorch", 1] = partial(plain_write, plain_lstm, characters)
+        spent = in_turns(works, turns, time.process_time)
+        columns = "step", "us/char", "NumPy / this", "plain LSTM / this", "32 texts us/char"
+        head(*columns, title=f"CPU time on one thread, {kind} 2x{size}, {backend_name(kind)}")
+        for name in [*steppers, "plain PyTorch"]:
+            one = spent[name, 1]
+            many = spent.get((name, 32), [math.nan])
+            row(
+                *(name, f"{1e6 * statistics.median(one) / characters:.1f}"),
+                *(f"{ratio(spent[of, 1], one):.2f}" for of in ("NumPy", "plain PyTorch")),
+                f"{1e6 * statistics.median(many) / (characters // 32 * 32):.1f}",
+            )
+
+
 def start(turns: int) -> None:
     """Print the seconds and the memory of processes that write one character, or only import."""
     with tempfile.TemporaryDirectory() as folder:
@@ -203,6 +241,7 @@ def main() -> None:
     turns, seconds = (3, 0.05) if args.quick else (5, 0.2)
     blas = os.environ.get("OPENBLAS_NUM_THREADS", "unset")
     print(f"{machine()}; OPENBLAS_NUM_THREADS {blas}")
+    backends(2 * turns - 1, 500 if args.quick else 2000)
     texts(args.sizes, turns, seconds)
     start(3 if args.quick else 7)
     threads(sorted({min(args.sizes), max(args.sizes)}), 3)

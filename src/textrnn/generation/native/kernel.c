@@ -29,7 +29,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
-enum { ABI = 1 };                          /* changes with the structures below */
+enum { ABI = 2 };                          /* changes with the structures below */
 enum { BASELINE, AVX2, AVX512 };           /* sets of instructions */
 enum { TANH, RELU, GRU, LSTM };            /* cells */
 enum { PANEL = 64 };                       /* columns of packed weights that are stored together */
@@ -53,7 +53,8 @@ struct session {
     const struct layer *layers;  /* (L) */
     float *x;                    /* (N, G) the gates, overwritten */
     float *h;                    /* (N, H) the output of the layer, overwritten */
-    int8_t *rounded;             /* (H), rounded up to 4, or NULL */
+    int8_t *rounded;             /* (N, H), H rounded up to 4 */
+    float *units;                /* (N) what 1 stands for in a row of it */
 };
 
 /* Functions of one number ------------------------------------------------------------------- */
@@ -254,15 +255,17 @@ INLINE void packed_product(const struct session *s, const struct layer *layer,
                            panel_product *panel) {
     int64_t m = layer->columns, quads = (s->width + 3) / 4;
     for (int64_t i = 0; i < s->texts; i++) {
-        float *out = layer->out + i * m;
-        float unit = round_output(s->width, s->h + i * s->width, s->rounded);
-        for (int64_t from = 0; from < m; from += PANEL) {
+        s->units[i] = round_output(s->width, s->h + i * s->width, s->rounded + i * 4 * quads);
+    }
+    for (int64_t from = 0; from < m; from += PANEL) { /* a panel stays in the fastest cache */
+        int64_t columns = m - from < PANEL ? m - from : PANEL;
+        const int8_t *packed = layer->packed + from * 4 * quads;
+        const float *restrict bias = layer->bias + from, *restrict scales = layer->scales + from;
+        for (int64_t i = 0; i < s->texts; i++) {
             int32_t total[PANEL];
-            panel(quads, s->rounded, layer->packed + from * 4 * quads, layer->sums + from, total);
-            int64_t columns = m - from < PANEL ? m - from : PANEL;
-            for (int64_t j = 0; j < columns; j++) {
-                out[from + j] = layer->bias[from + j] + total[j] * (layer->scales[from + j] * unit);
-            }
+            panel(quads, s->rounded + i * 4 * quads, packed, layer->sums + from, total);
+            float *restrict out = layer->out + i * m + from, unit = s->units[i];
+            for (int64_t j = 0; j < columns; j++) out[j] = bias[j] + total[j] * (scales[j] * unit);
         }
     }
 }

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ABI = 1
+ABI = 2
 """The version of the structures; the kernel's must be the same."""
 INSTRUCTIONS = ("baseline", "AVX2", "AVX-512")
 """The instruction sets that the kernel was compiled for, by level."""
@@ -37,7 +37,7 @@ class Arguments(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("gates", "depth")),
         *((name, ctypes.c_void_p) for name in ("ids", "table")),
         ("layers", ctypes.POINTER(Layer)),
-        *((name, ctypes.c_void_p) for name in ("x", "h", "rounded")),
+        *((name, ctypes.c_void_p) for name in ("x", "h", "rounded", "units")),
     )
 
 

@@ -21,7 +21,7 @@ from textrnn.generation.steppers.recurrent import (
     RNNStepper,
 )
 
-_MATRIX = 8  # from this number of texts on, one matrix product in BLAS is faster
+_MATRIX = 16  # from this number of texts on, one matrix product in BLAS is faster
 
 
 class NativeStepper:
@@ -91,7 +91,8 @@ class NativeSession:
         self._ids = np.zeros(texts, dtype=np.int64)
         self._x = np.empty((texts, g), dtype=np.float32)
         self._h = np.empty((texts, model.width), dtype=np.float32)
-        self._rounded = np.zeros(round_up(model.width, 4), dtype=np.int8)
+        self._rounded = np.zeros((texts, round_up(model.width, 4)), dtype=np.int8)
+        self._units = np.empty(texts, dtype=np.float32)
         self._outs: list[NDArray[np.float32]] = []
         self._places: list[NDArray[np.float32]] = []  # the state: for each layer r, and more
         self._layers = (Layer * len(model.layers))()
@@ -117,7 +118,7 @@ class NativeSession:
         self._arguments = Arguments(
             *(stepper.level, cell, texts, *model.table.shape[:1], model.width, g, len(self._outs)),
             *(_at(self._ids), _at(model.table), self._layers),
-            *(_at(self._x), _at(self._h), _at(self._rounded)),
+            *map(_at, (self._x, self._h, self._rounded, self._units)),
         )
         self._pointer = ctypes.pointer(self._arguments)
         self._step = stepper.kernel.step
