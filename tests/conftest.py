@@ -32,6 +32,11 @@ SMALL = {
     "gru, one-hot": ("gru", {"input": "onehot", "hidden_size": 16}),
     "lstm": ("lstm", {"num_layers": 2, **_SIZES}),
     "lstm, tied": ("lstm", {"tie_weights": True, "hidden_size": 16}),
+    "mixture": ("mixture", {"parts": [{"model": "gru", **_SIZES}, {"model": "ngram", "order": 3}]}),
+    "mixture of three": (
+        "mixture",
+        {"parts": [{"model": "rnn", **_SIZES}, {"model": "ngram", "order": 2}, "window_mlp"]},
+    ),
     "lstm, one-hot": ("lstm", {"input": "onehot", "hidden_size": 16, "num_layers": 2}),
 }
 """A small model of each family in its forms; ``test_every_family_is_tested`` wants them all."""
@@ -71,10 +76,8 @@ def make_model(small, vocab_size, ids=None):
     """Build one of the ``SMALL`` models with fixed weights; a counting one counts ``ids``."""
     kind, arguments = SMALL[small]
     model = MODELS[kind](vocab_size, **arguments)
-    if kind == "ngram":
-        model.count(np.arange(50) % vocab_size if ids is None else ids)
-    else:
-        model.reset_parameters(torch.Generator().manual_seed(1))
+    model.reset_parameters(torch.Generator().manual_seed(1))
+    model.count(np.arange(50) % vocab_size if ids is None else ids)
     return model.eval()
 
 

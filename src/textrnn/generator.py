@@ -53,7 +53,7 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
-            a ``LanguageModel`` class, which is built in ``fit``, or an instance.
+            some joined by "+", a ``"mixture"``; a ``LanguageModel`` class or instance.
         level: what a token is, as in ``Vocab``, if no ``vocab`` is passed.
         vocab: your own tokenizer; it is used as it is and not extended.
         device: ``"auto"`` (CUDA if there is one, then Apple's MPS, then the CPU), or a name.
@@ -315,7 +315,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             raise UnsupportedFormatError(f"{message}. Received: {str(path)!r}")
         model = from_arrays(model_class or MODELS[kind], header["model"], tensors)
         gen = cls(model, vocab=vocab, device=device)
-        gen.model = model.to(gen.device)
+        gen.model = model.to(gen.device).eval()
         gen.history, gen._origin, gen._extends = history, Origin(loaded=True), True
         gen._hashes = hashes
         return gen

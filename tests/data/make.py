@@ -42,6 +42,7 @@ MODELS = {
         {"window": 5, "embedding_dim": 8, "combine": "add"},
     ),
     "kneser_ney": ("ngram", LINES, {"order": 4, "smoothing": "kneser_ney"}),
+    "mixture": ("gru+ngram", LINES, {"embedding_dim": 6, "order": 4}),
     "documents": ("lstm", LINES.splitlines(), {"embedding_dim": 6}),
     "split": ("gru", WORDS, {"level": "split"}),
     "byte": ("ngram", LINES, {"level": "byte", "order": 4}),

@@ -43,6 +43,11 @@ SETTINGS = {
     "window_rnn, add": ("window_rnn", {"window": 3, "combine": "add", "hidden_size": 17}),
     "window_rnn of 1": ("window_rnn", {"window": 1, "combine": "concat", "hidden_size": 17}),
     "lstm, dropout": ("lstm", {"hidden_size": 17, "dropout": 0.5}),
+    "mixture": ("mixture", {"hidden_size": 17, "order": 4}),
+    "mixture of four": (
+        "mixture",
+        {"parts": ["window_mlp", "gru", "ngram", {"model": "ngram", "order": 2}], "hidden_size": 9},
+    ),
     "ngram": ("ngram", {"order": 1}),
     "ngram, order 4": ("ngram", {"order": 4}),
     "ngram, no smoothing": ("ngram", {"order": 3, "smoothing": None}),
@@ -61,8 +66,7 @@ def made(request, tokens):
     """A model in evaluation mode, with biases that are not zero, and its stepper."""
     kind, arguments = SETTINGS[request.param]
     model = build(kind, V, arguments, seed=0).eval()
-    if isinstance(model, NGramModel):
-        model.count(tokens[:, 0])
+    model.count(tokens[:, 0])
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():
         if "bias" in name:
@@ -155,8 +159,7 @@ def test_the_module_stepper_equals_the_others(kind, training, tokens):
     """Stepping through the torch module gives the same, without dropout, and keeps its mode."""
     arguments = {"order": 3} if kind == "ngram" else {"hidden_size": 17, "dropout": 0.5}
     model = build(kind, V, arguments, seed=0).train(training)
-    if isinstance(model, NGramModel):
-        model.count(tokens[:, 0])
+    model.count(tokens[:, 0])
     by_module, _ = stepped(ModuleStepper(model), tokens[:50])
     by_numpy, _ = stepped(STEPPERS[kind](model.config, state_arrays(model)), tokens[:50])
     np.testing.assert_allclose(by_module, by_numpy, rtol=1e-5, atol=1e-5, strict=True)
@@ -226,8 +229,7 @@ NAMES = [(kind, n) for kind, args in SMALL.items() for n in build(kind, V, args,
 def small(kind, tokens):
     """Return the config and the tensors of a small model."""
     model = build(kind, V, SMALL[kind], seed=0)
-    if isinstance(model, NGramModel):
-        model.count(tokens[:, 0])
+    model.count(tokens[:, 0])
     return model.config, state_arrays(model)
 
 

@@ -20,7 +20,7 @@ from textrnn.models.registry import MODELS, build
 
 def test_restoring_gives_the_same_model(model, x):
     """A model built from class, config and tensors scores as the first one, and can be trained."""
-    other = from_arrays(type(model), model.config, state_arrays(model))
+    other = from_arrays(type(model), model.config, state_arrays(model)).eval()
     assert torch.equal(other(x)[0], model(x)[0])
     assert_close(state_arrays(other), state_arrays(model), rtol=0, atol=0)
     assert [p.requires_grad for p in other.parameters()] == [True] * len(list(model.parameters()))

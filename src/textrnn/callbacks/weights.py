@@ -53,7 +53,9 @@ class KeepBestWeights(Callback):
         if loss < self._lowest:
             self._lowest, self.best_epoch = loss, epoch
             weights = self.model.model.state_dict()
-            self._weights = {name: w.detach().clone() for name, w in weights.items()}
+            # no counts, which only grow
+            learnt = {name: w for name, w in weights.items() if w.is_floating_point()}
+            self._weights = {name: w.detach().clone() for name, w in learnt.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best weights so far and their epoch."""
@@ -68,7 +70,7 @@ class KeepBestWeights(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""
         if self._weights and self.best_epoch != self._last:
-            self.model.model.load_state_dict(self._weights)
+            self.model.model.load_state_dict(self._weights, strict=False)
             if self.print_fn:
                 which = f"of the best epoch: epoch {(self.best_epoch or 0) + 1}"
                 if self.best_epoch is None:

@@ -1,6 +1,7 @@
 """The model families."""
 
 from textrnn.models.base import LanguageModel
+from textrnn.models.mixture import MixtureModel
 from textrnn.models.ngram import NGramModel
 from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
 from textrnn.models.registry import MODELS, build, check_arguments, make_stepper, model_type_of
@@ -11,6 +12,7 @@ __all__ = [
     "GRUModel",
     "LSTMModel",
     "LanguageModel",
+    "MixtureModel",
     "NGramModel",
     "RNNModel",
     "WindowMLPModel",

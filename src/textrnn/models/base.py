@@ -103,6 +103,33 @@ class LanguageModel(nn.Module, ABC):
         """
         return state if self.blank is None else fill_rows(state, rows, self.blank)
 
+    def held_out(self, tokens: int) -> int:
+        """Return how many tokens of a text to keep from training for ``calibrate``; none here.
+
+        Args:
+            tokens: N, the length of the text to train on.
+        """
+        return 0
+
+    def calibrate(self, ids: NDArray[Any], held_out: NDArray[Any]) -> None:
+        """Learn what is learnt on text that training does not read; nothing by default.
+
+        ``Trainer`` calls it before each validation, where ``held_out(N)`` is not 0.
+
+        Args:
+            ids: (N - M,) integers in [0, V), the text in training.
+            held_out: (M,) the text that was kept from it.
+        """
+
+    def score(self, ids: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State, Any]:
+        """Return what ``forward`` does, and how far each score is to be trusted, if that is known.
+
+        Returns:
+            logits (B, T, V), the state, and a bin (B, T) int64 for a mixture to choose its
+            weights by; None by default.
+        """
+        return *self(ids, state), None
+
     def extend(self, vocab_size: int, init_from: NDArray[np.int64]) -> "LanguageModel":
         """Return a model for a larger vocabulary that keeps everything this one has learned.
 

@@ -73,11 +73,18 @@ class NGramModel(LanguageModel):
         self, ids: torch.Tensor, state: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Score the token after each of ids (B, T): log-probabilities (B, T, V)."""
+        return self.score(ids, state)[:2]
+
+    def score(
+        self, ids: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what ``forward`` does, and the bin (B, T) of each context."""
         nodes = ids.new_zeros(len(ids)) if state is None else state
         contexts = self.stepper.advance(nodes.cpu().numpy(), ids.cpu().numpy())  # (B, T)
-        scores = self.stepper.score(contexts.reshape(-1))
-        logits = torch.from_numpy(scores).to(ids.device).view(*ids.shape, self.vocab_size)
-        return logits, torch.from_numpy(contexts[:, -1].copy()).to(ids.device)
+        scores = self.stepper.score(contexts.reshape(-1)).reshape(*ids.shape, self.vocab_size)
+        arrays = scores, contexts[:, -1].copy(), self.stepper.bins(contexts)
+        logits, nodes, bins = (torch.from_numpy(array).to(ids.device) for array in arrays)
+        return logits, nodes, bins
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return an empty dict: nothing here learns by gradients."""

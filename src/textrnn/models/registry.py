@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,47 +10,20 @@ from textrnn.checks import check_choice, check_keywords
 from textrnn.generation.native.precision import accelerated
 from textrnn.generation.native.stepper import NativeStepper
 from textrnn.generation.steppers import STEPPERS, Stepper
+from textrnn.generation.steppers.mixture import MixtureStepper
 from textrnn.generation.steppers.recurrent import RecurrentStepper
 from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel, device_of
 from textrnn.models.denormals import flush_denormals
-from textrnn.models.ngram import NGramModel
-from textrnn.models.recurrent import GRUModel, LSTMModel, RNNModel
+from textrnn.models.families import PARTS, Family
+from textrnn.models.mixture import MixtureModel
 from textrnn.models.torch_steppers import DeviceStepper, ModuleStepper
-from textrnn.models.window import WindowMLPModel, WindowRNNModel
 
 ModelSpec = str | type[LanguageModel]
-"""A name in ``FAMILIES``, or a class."""
+"""A name in ``FAMILIES``, several joined by "+" for a mixture, or a class."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of models, and what the rest of the library needs to know about it.
-
-    Attributes:
-        name: in ``TextGenerator(model=...)`` and in saved files. ``STEPPERS``, which works without
-            torch, has the family's stepper under the same name.
-        model: the class.
-        sized_by_text: whether ``fit`` chooses width and dropout from the text and the time; other
-            families keep their class's defaults.
-    """
-
-    name: str
-    model: type[LanguageModel]
-    sized_by_text: bool = False
-
-
-FAMILIES: Mapping[str, Family] = {
-    family.name: family
-    for family in (
-        Family("ngram", NGramModel),
-        Family("window_mlp", WindowMLPModel),
-        Family("window_rnn", WindowRNNModel),
-        Family("rnn", RNNModel, sized_by_text=True),
-        Family("gru", GRUModel, sized_by_text=True),
-        Family("lstm", LSTMModel, sized_by_text=True),
-    )
-}
+FAMILIES: Mapping[str, Family] = {**PARTS, "mixture": Family("mixture", MixtureModel)}
 """The families, by name."""
 
 MODELS: Mapping[str, type[LanguageModel]] = {f.name: f.model for f in FAMILIES.values()}
@@ -63,11 +35,12 @@ def family_of(model: ModelSpec | LanguageModel) -> Family | None:
 
     A subclass of a family's class does not belong to the family: it may compute something else.
 
+    >>> from textrnn import GRUModel
     >>> family_of("gru") is family_of(GRUModel) is family_of(GRUModel(65))
     True
     """
     if isinstance(model, str):
-        return FAMILIES.get(model)
+        return FAMILIES.get("mixture" if "+" in model and all(part_families(model)) else model)
     cls = model if isinstance(model, type) else type(model)
     return next((family for family in FAMILIES.values() if family.model is cls), None)
 
@@ -75,12 +48,26 @@ def family_of(model: ModelSpec | LanguageModel) -> Family | None:
 def model_type_of(model: type[LanguageModel] | LanguageModel) -> str:
     """Return the name of a model's family, or of its class if it has no family.
 
+    >>> from textrnn import GRUModel
     >>> model_type_of(GRUModel(65))
     'gru'
     """
     family = family_of(model)
     cls = model if isinstance(model, type) else type(model)
     return family.name if family else cls.__name__
+
+
+def part_families(model: ModelSpec | LanguageModel) -> list[Family | None]:
+    """Return the families of the parts of a mixture such as "lstm+ngram", or that of the model.
+
+    >>> [family.name for family in part_families("gru+ngram")]
+    ['gru', 'ngram']
+    """
+    if isinstance(model, MixtureModel):
+        return [family_of(part) for part in model.models]
+    if isinstance(model, str) and "+" in model:
+        return [PARTS.get(name) for name in model.split("+")]
+    return [family_of(model)]
 
 
 def model_class(model: ModelSpec) -> type[LanguageModel]:
@@ -90,12 +77,14 @@ def model_class(model: ModelSpec) -> type[LanguageModel]:
         ValueError: an unknown name, with the nearest known one.
         TypeError: neither a name nor a ``LanguageModel`` class.
 
-    >>> model_class("lstm")
-    <class 'textrnn.models.recurrent.LSTMModel'>
+    >>> model_class("lstm"), model_class("lstm+ngram")
+    (<class 'textrnn.models.recurrent.LSTMModel'>, <class 'textrnn.models.mixture.MixtureModel'>)
     """
     if isinstance(model, str):
-        check_choice("model", model, MODELS)
-        return MODELS[model]
+        names = model.split("+")
+        for name in names:
+            check_choice("model", name, MODELS if len(names) == 1 else PARTS)
+        return MODELS[model] if len(names) == 1 else MixtureModel
     if isinstance(model, type) and issubclass(model, LanguageModel):
         return model
     raise TypeError(
@@ -122,7 +111,9 @@ def check_arguments(
         return
     cls = model_class(model)
     owner = f'TextGenerator("{model}")' if isinstance(model, str) else f"{cls.__name__}()"
-    parameters = inspect.signature(cls).parameters.values()
+    families = part_families(model)
+    classes = [cls] if None in families else [family.model for family in families if family]
+    parameters = {p.name: p for one in classes for p in _parameters(one)}.values()
     named = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     if len(named) == len(parameters):  # no **kwargs
         if "vocab_size" not in named:
@@ -144,6 +135,10 @@ def check_arguments(
         )
 
 
+def _parameters(cls: type[LanguageModel]) -> list[inspect.Parameter]:
+    return list(inspect.signature(cls).parameters.values())
+
+
 @flush_denormals()  # PyTorch's own threads may begin here
 def build(
     model: ModelSpec, vocab_size: int, model_args: Mapping[str, Any], seed: int | None = None
@@ -158,6 +153,8 @@ def build(
             is left alone.
     """
     cls: Any = model_class(model)
+    if isinstance(model, str) and "+" in model:
+        model_args = {"parts": model.split("+"), **model_args}
     generator = torch.Generator()
     generator.manual_seed(generator.seed() if seed is None else seed)
     if family_of(model) is None or not hasattr(cls, "reset_parameters"):
@@ -180,6 +177,9 @@ def make_stepper(model: LanguageModel) -> Stepper | NativeStepper | DeviceSteppe
     family = family_of(model)
     if family is None:
         return ModuleStepper(model)
+    if isinstance(model, MixtureModel):
+        weights = model.weights.cpu().numpy()
+        return MixtureStepper.of([make_stepper(part) for part in model.models], weights)
     own: Stepper | None = getattr(model, "stepper", None)  # a counting model has one to score with
     stepper = own or STEPPERS[family.name](model.config, state_arrays(model))
     if isinstance(stepper, RecurrentStepper) and device_of(model).type == "cuda":

@@ -36,6 +36,7 @@ class Corpus:
         documents: what a person should know of the documents, in words.
         hashes: of all documents, those for validation included, as ``hash_documents`` makes them.
         spelling: the bits per character that it takes to spell the unknown tokens of both.
+        held_out: (K,) ids that were taken out of ``ids``, for ``LanguageModel.calibrate``.
 
     Raises:
         TypeError: ids are no flat array of whole numbers.
@@ -53,6 +54,7 @@ class Corpus:
     documents: str = ""
     hashes: NDArray[np.uint64] | None = None
     spelling: tuple[float, float] = (0.0, 0.0)
+    held_out: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", check_ids("ids", self.ids))

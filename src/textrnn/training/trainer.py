@@ -22,6 +22,7 @@ from textrnn.evaluation import metrics
 from textrnn.history import History
 from textrnn.models.base import LanguageModel
 from textrnn.text.corpus import Corpus
+from textrnn.text.held_out import hold_out
 from textrnn.training import distributed
 from textrnn.training.fingerprint import Origin, fingerprint
 from textrnn.training.optim import OptimizerConfig
@@ -95,7 +96,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to one run, so that a trainer can be copied and pickled."""
-        of_the_run = {"_corpus", "_hooks", "_owner", "_share_cores"}
+        of_the_run = {"_corpus", "_hooks", "_owner", "_share_cores", "_whole"}
         return {k: v for k, v in vars(self).items() if k not in of_the_run} | {"state": None}
 
     def __repr__(self) -> str:
@@ -172,8 +173,9 @@ class Trainer:
         """
         check_callbacks(callbacks)
         deliver_again()
-        self._corpus = data if isinstance(data, Corpus) else Corpus(data)  # type: ignore[arg-type]
-        self._corpus.check_vocab_size(self.model.vocab_size)
+        self._whole = data if isinstance(data, Corpus) else Corpus(data)  # type: ignore[arg-type]
+        self._whole.check_vocab_size(self.model.vocab_size)
+        self._corpus = hold_out(self._whole, self.model.held_out)
         self.plan, self.history = plan, History() if history is None else history
         self._owner = self if callback_model is None else callback_model
         self._owner.stop_training = False
@@ -221,7 +223,7 @@ class Trainer:
 
     def _train(self, state: TrainState) -> None:
         """Train by gradients, epoch after epoch."""
-        self.model.count(self._corpus.ids)
+        self.model.count(self._whole.ids)
         state.progress.begin()
         state.train_step.forward = distributed.wrap(self.model)
         if self._resume is not None:
@@ -331,7 +333,7 @@ class Trainer:
         """Train a model without parameters: one epoch, no batches, no training loss."""
         began, epoch = time.perf_counter(), self.plan.initial_epoch
         self._hooks.call("on_epoch_begin", epoch, {})
-        self.model.count(self._corpus.ids)
+        self.model.count(self._whole.ids)
         progress = new_progress(self._corpus, self.plan)
         logs = Validation(self._corpus).measure(self.model, progress, self._hooks, last=True)
         logs["seconds"] = time.perf_counter() - began

@@ -49,6 +49,7 @@ class Validation:
 
     def __init__(self, corpus: Corpus) -> None:
         self._ids = corpus.valid_ids
+        self._train_ids, self._held_out = corpus.ids, corpus.held_out
         self._unit = corpus.chars_per_token[1], corpus.spelling[1]
         self._total = 0 if corpus.valid_ids is None else len(corpus.valid_ids) - 1
         self._seconds_per_token = 0.0  # as measured; 0 before
@@ -74,6 +75,8 @@ class Validation:
             hooks: the callbacks to tell; None for none.
             last: whether no other validation follows.
         """
+        if self._held_out is not None:
+            model.calibrate(self._train_ids, self._held_out)
         if self._ids is None:
             return {}
         checked(self._ids)

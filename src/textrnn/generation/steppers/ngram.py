@@ -13,6 +13,7 @@ from textrnn.generation.steppers.base import (
     Layout,
     State,
     Stepper,
+    StepSession,
     Tensors,
     config_choice,
     config_int,
@@ -21,6 +22,11 @@ from textrnn.generation.steppers.smoothing import SMOOTHINGS, log_probabilities
 from textrnn.generation.steppers.trie import Trie
 
 _MAX_DENSE = 1 << 20  # numbers in the rows of short contexts
+_COUNTS = 2, 3, 5, 10, 30, 100  # where the bins of counts after a context begin
+_TYPES = 2, 3, 4, 6, 10, 20  # and those of how many tokens differ among them
+BINS = (len(_COUNTS) + 1) * (len(_TYPES) + 1)
+"""How finely ``NGramStepper.bins`` tells contexts apart."""
+
 _CHUNK = 1 << 18  # tokens that ``loss`` scores at once
 _FEW = 4  # up to this number of texts are stepped one by one
 
@@ -33,6 +39,8 @@ class NGramStepper(Stepper):
     that of a short context, which is stored in full, overwritten for the tokens that followed
     longer contexts.
     """
+
+    normalised = True  # the scores are logarithms of probabilities
 
     @classmethod
     def layout(cls, config: Mapping[str, Any]) -> Layout:
@@ -49,6 +57,30 @@ class NGramStepper(Stepper):
         self._dense = self._dense_rows()
         self._longest = self.trie.offsets[-2]  # nodes from here on are not contexts
         self._views = self._make_views()
+        self._bins = self._bin_contexts()
+
+    def _bin_contexts(self) -> NDArray[np.intp]:
+        """Return the bin of each context, (C,)."""
+        trie, contexts = self.trie, np.arange(self.trie.contexts)
+        different = np.diff(trie.starts)
+        for _ in range(trie.order):  # nothing is known to follow these: their suffix speaks
+            ends = different[contexts] == 0
+            contexts[ends] = trie.suffixes[contexts[ends]]
+        seen = np.bincount(trie.parents, trie.counts[1:], minlength=trie.contexts)
+        by_count = np.digitize(seen[contexts], _COUNTS)
+        return by_count * (len(_TYPES) + 1) + np.digitize(different[contexts], _TYPES)
+
+    def bins(self, nodes: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return a number below ``BINS`` for each context, which says how much it can be trusted.
+
+        It stands for how often something followed the context, and for how many different tokens
+        did.
+        """
+        return self._bins[nodes]
+
+    def start(self, texts: int, state: State = None, *, batched: bool = False) -> "NGramSession":
+        """Return a session that steps so many texts from a state."""
+        return NGramSession(self, state, batched)
 
     def _make_views(self) -> tuple[memoryview, ...]:
         """Return arrays as memory views, in which reading one number takes half the time."""
@@ -214,6 +246,17 @@ class NGramStepper(Stepper):
             total -= float(self.score_tokens(nodes, part[1:]).sum())
             node = nodes[-1:]
         return total / (len(ids) - 1)
+
+
+class NGramSession(StepSession):
+    """Steps texts through a model of n-grams, and says how far its scores are to be trusted."""
+
+    _stepper: NGramStepper
+
+    def bins(self) -> NDArray[np.intp]:
+        """Return the bin (N,) of each text's context after the last step."""
+        assert self._state is not None
+        return self._stepper.bins(self._state[0])
 
 
 def _at_depth(trie: Trie, nodes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
