@@ -30,8 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, 1 for an error, 2 for wrong usage, 130."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal may lack some characters of a text
-            asked = stream.isatty() or "PYTHONIOENCODING" in os.environ
-            encoding = stream.encoding if asked else "utf-8"
+            encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
     args, rest = make_parser().parse_known_args(argv)
     if len(rest) == 1 and args.run == "generate" and not rest[0].startswith("-"):
