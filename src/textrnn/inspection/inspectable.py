@@ -16,6 +16,7 @@ from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel, device_of
 from textrnn.text.corpus import encode_source, spelling_bits
+from textrnn.text.given_ids import given_ids, token_length
 from textrnn.text.sources import Text, read_source
 from textrnn.text.tokenizer import Tokenizer
 
@@ -69,8 +70,11 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             UnknownTokenError: the text has a token that the vocabulary does not hold.
         """
-        source = read_source(text)
+        given = given_ids(text)
+        source = "" if given is not None else read_source(text)
         with self._reading() as (vocab, model):
+            if given is not None:
+                return loss.evaluate(model, given, chars_per_token=token_length(given, vocab))
             ids, ratio = encode_source(source, vocab, unknown)
             spelling = spelling_bits(vocab, source, ids, ratio)
             return loss.evaluate(model, ids, chars_per_token=ratio, spelling=spelling)
@@ -90,9 +94,10 @@ class Inspectable(ABC):
         Raises:
             NotFittedError, UnknownTokenError: as ``evaluate``.
         """
-        source = read_source(text)
+        given = given_ids(text)
+        source = "" if given is not None else read_source(text)
         with self._reading() as (vocab, model):
-            ids, _ = encode_source(source, vocab, unknown)
+            ids = encode_source(source, vocab, unknown)[0] if given is None else given
             if vocab.eot_id is None:
                 ids = np.concatenate([[vocab.start_id], ids])
             nats = loss.surprisals(model, ids).tolist()

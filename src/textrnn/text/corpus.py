@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from textrnn.checks import check_number
 from textrnn.errors import UnknownTokenError
 from textrnn.text.documents import chars_per_token, reorder, with_boundaries
+from textrnn.text.given_ids import given_ids, token_length
 from textrnn.text.levels import LEVELS
 from textrnn.text.novelty import hash_documents
 from textrnn.text.sources import Text, read_source, split
@@ -119,7 +120,7 @@ def read_corpus(
     boundary that may not grow takes documents for one text, with line breaks between them.
 
     Args:
-        text: as in ``TextGenerator.fit``.
+        text: as in ``TextGenerator.fit``; ids, with ``vocab``, are taken as they are.
         level: a name in ``LEVELS``, for a new vocabulary.
         vocab: the tokenizer; None to collect a vocabulary.
         grow: extend ``vocab`` with the text's tokens.
@@ -136,6 +137,11 @@ def read_corpus(
     ('abracada', 'bra')
     """
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
+    if (ids := given_ids(text)) is not None:
+        valid_ids = None if validation_data is None else given_ids(validation_data)
+        length = token_length(ids, vocab)
+        train, held_out = split(ids, validation_split, valid_ids)
+        return Corpus(train, held_out if len(held_out) else None, vocab, (length, length))
     source = read_source(text)
     valid = None if validation_data is None else read_source(validation_data)
     try:

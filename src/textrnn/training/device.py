@@ -1,5 +1,6 @@
 """Devices and precisions: where tensors live, and what the machine can do."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,9 @@ def ids_to_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
     """Return ids on a device, as small integers; each batch is widened when it is used."""
     if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch supports few operations on these
         ids = ids.astype(np.int32)
-    return torch.from_numpy(ids).to(device)
+    with warnings.catch_warnings():  # a memory map may be read-only; nothing here writes to it
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(ids).to(device)
 
 
 def read_in_epochs(corpus: Corpus, device: torch.device) -> dict[str, Any]:
