@@ -64,8 +64,10 @@ class NGramModel(LanguageModel):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Forget all counts; the generator is not used."""
-        for buffer in self.buffers():
-            buffer.zero_()
+        device = self.min_counts.device
+        for name, shape, dtype in tries.layout(self.vocab_size, self.config["order"]):
+            empty = torch.from_numpy(np.zeros(shape or 0, dtype))
+            setattr(self, name, empty.to(device))
         self.min_counts.fill_(1)
         _remake_stepper(self)
 
