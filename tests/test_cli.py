@@ -226,7 +226,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert out.startswith("The text: Python's language reference, 20,000 characters.")
     bits = gen.history.history["val_bits_per_char"][-1]
     floor = metrics(loss)["bits_per_char"]
-    assert re.search(rf"^ +this LSTM +{bits:.3f}$", out, re.MULTILINE)
+    assert re.search(rf"^ +LSTM and counts, mixed +{bits:.3f}$", out, re.MULTILINE)
     assert re.search(rf"^ +the best n-gram, of order {order} +{floor:.3f}$", out, re.MULTILINE)
     assert gen.generate("The ", 600, temperature=0.7, seed=0) in out
     assert out.endswith(f'Try: textrnn generate {output} "If "\n')

@@ -98,7 +98,7 @@ def _demo(args: argparse.Namespace) -> int:
     _check_outputs(args.output)
     text = load_python_docs()
     _print(f"The text: Python's language reference, {len(text):,} characters.\n")
-    gen = TextGenerator(seed=0)
+    gen = TextGenerator("lstm+ngram", seed=0)
     sample = SampleText("The ", 150, temperature=0.7, seed=1, print_fn=_print_sample)
     status = _fit(gen, text, minutes=args.minutes, callbacks=[sample])
     _save(gen, args.output, status)
@@ -109,7 +109,7 @@ def _demo(args: argparse.Namespace) -> int:
     vocab = gen.vocab
     order, floor = ngram_baseline(vocab.encode(text[:cut]), vocab.encode(text[cut:]), len(vocab))
     _print("\nOn the last tenth of the text, which it has not seen (bits per character):")
-    _print(f"    this LSTM                      {history.history['val_bits_per_char'][-1]:.3f}")
+    _print(f"    LSTM and counts, mixed         {history.history['val_bits_per_char'][-1]:.3f}")
     _print(f"    the best n-gram, of order {order}    {metrics(floor)['bits_per_char']:.3f}\n")
     _print(str(gen.generate("The ", 600, temperature=0.7, seed=0)))
     _print(f'\nTry: textrnn generate {args.output} "If "')
