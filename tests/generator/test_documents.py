@@ -95,7 +95,7 @@ class _Killed(Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.batch -= 1
         if self.batch == 0:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("killed here")
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_resume_is_exact(tmp_path, batch):
     """A training that was killed in any epoch continues in the order that it was reading."""
     whole = fitted("lstm", epochs=3)
     backup = BackupAndRestore(tmp_path / "backup", save_freq=4)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="killed here"):
         fitted("lstm", epochs=3, callbacks=[backup, _Killed(batch)])
     resumed = fitted("lstm", epochs=3, callbacks=[backup])
     for name, tensor in whole.model.state_dict().items():
@@ -115,7 +115,7 @@ def test_a_backup_of_other_documents_is_refused(tmp_path):
     """Boundaries at other places make another text."""
     backup = BackupAndRestore(tmp_path / "backup", save_freq=4)
     one = RECORDS[:40]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="killed here"):
         fitted("lstm", one, callbacks=[backup, _Killed(9)], validation_split=0)
     other = [one[0][:3], one[0][3:] + one[1], *one[2:]]
     with pytest.raises(ValueError, match=r"documents was .* and is .*"):
