@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from textrnn.models import LSTMModel
 from textrnn.training import distributed
 
 WORKER = """
+import os
 import sys
 
 import numpy as np
@@ -48,6 +48,7 @@ measured["choices"] = chosen["speed"], gen.model.config["hidden_size"]
 np.savez(f"{folder}/{world_size}.{rank}.npz", **state_arrays(model), **measured)
 if world_size > 1:
     torch.distributed.destroy_process_group()
+    os._exit(0)  # torch 2.13 aborts one in ten interpreters that used gloo, when they unload it
 """
 
 
@@ -81,8 +82,7 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 def test_one_process_is_left_as_it_is():
-    """Without a process group there is one process, no wrapping and nothing to average."""
-    model, value = LSTMModel(3, hidden_size=2), torch.tensor([2.0])
+    """Without a process group there is one process and nothing to average."""
+    value = torch.tensor([2.0])
     assert distributed.rank_and_world_size() == (0, 1)
-    assert distributed.wrap(model) is model
     assert distributed.all_reduce_mean(value) is value

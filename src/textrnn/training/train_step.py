@@ -17,6 +17,7 @@ from textrnn.models.denormals import flush_denormals
 from textrnn.models.layers import Dropout
 from textrnn.models.registry import family_of
 from textrnn.training.device import autocast, pick_precision
+from textrnn.training.distributed import average_gradients
 from textrnn.training.optim import OptimizerConfig, extend_moments, make_optimizer
 
 
@@ -33,7 +34,7 @@ class TrainStep:
         seed: of dropout's random numbers; None for different ones every time.
 
     Attributes:
-        forward: the module that a step calls: the model, or a wrapper that averages gradients.
+        world_size: the number of processes whose gradients are averaged.
         precision: "float32", "bfloat16" or "float16", the precision that the model runs in.
         gradient_norm: a tensor, the norm over all parameters in the last step, before clipping.
 
@@ -56,7 +57,7 @@ class TrainStep:
         seed: int | None = None,
     ) -> None:
         self.model, self.config = model, config or OptimizerConfig()
-        self.forward: nn.Module = model
+        self.world_size = 1
         self.device = device_of(model)
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(self.generator.seed() if seed is None else seed)
@@ -105,17 +106,20 @@ class TrainStep:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         with self._autocast:
-            logits, state = self.forward(x.long(), detach(state))  # (B, T, V)
+            logits, state = self.model(x.long(), detach(state))  # (B, T, V)
         state = detach(state)  # so that no graph is kept between batches
         # Time first, as in our models: flattening then copies nothing.
         logits = logits.transpose(0, 1).flatten(0, 1).float()
         loss = F.cross_entropy(logits, y.long().t().flatten())
         self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()
+        parameters = list(self.model.parameters())
+        if self.world_size > 1:
+            average_gradients(parameters)
         self._scaler.unscale_(self.optimizer)
         # In float16 the scaler refuses the step, and we need not wait for the device.
         waits = not self._scaler.is_enabled()
-        self.gradient_norm = clip(list(self.model.parameters()), self._limit, waits=waits)
+        self.gradient_norm = clip(parameters, self._limit, waits=waits)
         if waits and not bool((self.gradient_norm + loss.detach()).isfinite()):
             return loss.detach() * math.nan, state
         self._scaler.step(self.optimizer)
@@ -131,7 +135,7 @@ class TrainStep:
             model: the extended model.
             init_from: (V',) for each token the old token that it starts from, or -1.
         """
-        old, self.model, self.forward = self.model, model, model
+        old, self.model = self.model, model
         before, self.optimizer = self.optimizer, make_optimizer(model, self.config)
         for new, group in zip(self.optimizer.param_groups, before.param_groups, strict=True):
             new["peak"] = group["peak"]

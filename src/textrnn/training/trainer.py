@@ -185,6 +185,7 @@ class Trainer:
         if self.train_step is not None:
             rank, self.world_size = distributed.rank_and_world_size()
             ranks = {"rank": rank, "world_size": self.world_size}
+            self.train_step.world_size = self.world_size
             self.state = new_state(self.train_step, self._corpus, plan, self.history, **ranks)
             steps = len(self.state.batcher)
         params = {"epochs": plan.epochs, "steps": steps, "metrics": self._metrics()}
@@ -225,7 +226,7 @@ class Trainer:
         """Train by gradients, epoch after epoch."""
         self.model.count(self._whole.ids)
         state.progress.begin()
-        state.train_step.forward = distributed.wrap(self.model)
+        distributed.broadcast_parameters(self.model)
         if self._resume is not None:
             state.load_state_dict(self._resume)
         try:
@@ -238,8 +239,6 @@ class Trainer:
                 "smaller batch_size or seq_len needs less. "
                 f"Received: batch_size={self.plan.batch_size}, seq_len={self.plan.seq_len}"
             ) from None
-        finally:
-            state.train_step.forward = self.model
 
     def _epoch(self, state: TrainState) -> None:
         """Train for one epoch, or until the time is up or training is stopped; validate."""
