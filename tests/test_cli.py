@@ -66,6 +66,7 @@ def python(*arguments, **environment):
 # train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", list(MODELS))
 def test_train_saves_a_model(here, tmp_path, capsys, model):
     """``train`` writes a file that loads, its progress on standard error, nothing on the other."""
@@ -83,6 +84,7 @@ def test_train_saves_a_model(here, tmp_path, capsys, model):
     assert set(loaded.vocab.itos) == set(load_human_numbers(1, 110))
 
 
+@pytest.mark.slow
 def test_train_hands_on_every_option(here, tmp_path, capsys):
     """What the options say stands in the headline, and in the saved model's config and history."""
     options = [
@@ -111,6 +113,7 @@ def test_train_with_a_seed_is_repeatable(here, tmp_path):
     assert not np.array_equal(a, c)
 
 
+@pytest.mark.slow
 def test_train_for_minutes(here, tmp_path, capsys):
     """``--minutes`` is a budget instead of epochs."""
     arguments = ["--minutes", "0.002", "--hidden-size", "8", "--device", "cpu"]
@@ -342,6 +345,7 @@ def test_version(capsys):
 # In a process of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["generate", "model", "one"], ["info", "model"]],
@@ -357,6 +361,7 @@ def test_torch_is_not_imported(here, arguments):
     assert "torch" not in modules
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(here):
     """``textrnn generate ... | head`` ends without a traceback."""
     command = [sys.executable, "-m", "textrnn", "generate", "model", "-n", "1000000"]

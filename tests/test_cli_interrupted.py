@@ -68,6 +68,7 @@ def test_a_good_model_is_not_replaced_by_an_interrupted_one(
     assert TextGenerator.load(here / "good").history.epoch == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [False, True], ids=["nothing there", "a good model there"])
 def test_a_loss_that_is_not_finite_late_costs_nothing(here, capsys, monkeypatch, there):
     """The last good weights are saved, the exit status is 1, the good model is unchanged."""
@@ -93,6 +94,7 @@ def test_a_loss_that_is_not_finite_late_costs_nothing(here, capsys, monkeypatch,
         assert (here / "m").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_place_beside_is_checked_before_training(here, capsys):
     """What is no model there is found out first, and only where it would be needed."""
     (here / "m.interrupted").write_text("mine")

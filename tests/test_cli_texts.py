@@ -56,6 +56,7 @@ def test_the_line_break_of_echo_is_no_part_of_the_prompt(cats, end):
     assert (done.returncode, done.stdout) == (0, b"the cat sat\n")
 
 
+@pytest.mark.slow
 def test_what_goes_to_a_file_is_utf8(tmp_path):
     """Whatever the locale says; only a terminal decides for itself."""
     gen = TextGenerator("ngram", order=3)

@@ -37,6 +37,7 @@ def test_every_guarantee_has_its_tests_and_every_test_its_guarantee():
     assert set(named) == set(rows_tested())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FAULTS, ids=lambda path: path.name)
 def test_faults_are_marked_and_named_after_their_rows(path):
     """So that ``pytest -m faults`` runs them all, and each can be found."""

@@ -141,6 +141,7 @@ def test_plot_of_nothing_is_empty(epochs):
     assert list(history.plot(Figure().subplots()).lines) == []
 
 
+@pytest.mark.slow
 def test_plot_makes_a_figure_of_its_own(history, tmp_path):
     """Without axes a figure is made, which can be saved as the docstring says."""
     mpl.use("agg")

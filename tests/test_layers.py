@@ -100,6 +100,7 @@ def test_no_import_from_the_enclosing_package():
     assert odd == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", WITHOUT_TORCH)
 def test_importing_a_package_imports_no_torch(package):
     """Each file of these packages can be imported where torch is not wanted."""

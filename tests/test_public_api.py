@@ -85,6 +85,7 @@ def test_an_unknown_name_is_an_attribute_error():
         textrnn.TextGenerators  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

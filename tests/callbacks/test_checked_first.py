@@ -54,6 +54,7 @@ def test_a_quantity_that_will_not_be_there_is_refused_at_the_start(callback, mes
         begin(callback, ["loss", "val_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"), [("gru", "val_los"), ("ngram", "loss"), ("ngram", "gradient_norm")]
 )

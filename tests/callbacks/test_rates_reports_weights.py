@@ -208,6 +208,7 @@ class Losses(Callback):
         self.weights.append(vector(self.model.model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("losses", "best"), [([3.0, 1.0, 2.0], 1), ([3.0, 2.0, 1.0], 2), ([1.0, 1.0, math.nan], 0)]
 )

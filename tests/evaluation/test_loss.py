@@ -77,6 +77,7 @@ def test_every_token_but_the_first_counts_once(model, ids):
     assert found.mean(dtype=np.float64) == pytest.approx(loss, rel=1e-6)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.one_of(st.integers(2, 9000), st.sampled_from([4096, 4097, 6144, 6145, 131_073, 140_000])))
 def test_every_token_is_scored_in_its_place(length):

@@ -1,10 +1,19 @@
 """Fixtures that several files of the fault table share."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.faults import inputs, training
 from tests.faults.files import golden, load_generator
 from textrnn import load_sampler
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the whole fault table as slow: run it when what it guards has changed."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")

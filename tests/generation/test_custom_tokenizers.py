@@ -110,6 +110,7 @@ def test_a_file_with_a_custom_tokenizer(tokenizer, tmp_path):
         load_sampler(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_generator_with_a_custom_tokenizer(tokenizer, tmp_path):
     """It learns, measures, shows, saves and loads as one with a ``Vocab`` does."""
     gen = TextGenerator("gru", vocab=tokenizer, hidden_size=8, seed=0)

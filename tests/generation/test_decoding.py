@@ -48,6 +48,7 @@ def test_prompts_of_different_lengths_are_the_texts_one_by_one(sampler):
         assert sampler.generate(prompt, 25, **how) == alone[0]
 
 
+@pytest.mark.slow
 def test_a_wide_model_writes_the_same_alone_and_among_many(lstm):
     """Where products of matrices round otherwise than those with vectors; more than one lot."""
     texts = lstm.generate("abc", 30, num_return_sequences=70, seed=1)
@@ -59,6 +60,7 @@ def test_a_wide_model_writes_the_same_alone_and_among_many(lstm):
     assert greedy == [lstm.generate(prompt, 40, temperature=0) for prompt in prompts]
 
 
+@pytest.mark.slow
 def test_without_a_seed_many_texts_follow_the_same_probabilities(lstm):
     """The first tokens of 6,400 texts written batched, by chi-square against the model's."""
     p = SamplingParams().probabilities(lstm.state("abc").logits[0])
@@ -72,6 +74,7 @@ NEARLY_GREEDY = {"temperature": 1e-9, "stop_strings": "b"}
 """What every text is as good as certain with, and some end before the others."""
 
 
+@pytest.mark.slow
 def test_texts_that_are_written_on_a_device(lstm):
     """Prompts read by NumPy, texts written there (here by torch on the CPU), some to the end."""
     numpy_stepper = getattr(lstm.stepper, "reference", lstm.stepper)

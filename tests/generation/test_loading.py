@@ -116,6 +116,7 @@ def test_a_header_that_contradicts_itself_is_refused(parts, tmp_path, change):
         load_sampler(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [TextGenerator.load, load_sampler])
 @pytest.mark.parametrize(
     ("kind", "change"),

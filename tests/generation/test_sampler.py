@@ -204,6 +204,7 @@ def test_eight_threads_write_what_one_writes(lstm):
 # Choosing
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("prompt", ["one", "ninety nine\n"])
 def test_temperature_0_is_greedy(sampler, model, prompt):

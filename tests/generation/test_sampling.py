@@ -66,6 +66,7 @@ def test_the_settings_together(temperature, top_k, top_p, min_p):
 _GRID = st.integers(-40, 40).map(lambda n: n / 4)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     logits=st.lists(_GRID, min_size=1, max_size=30),
@@ -87,6 +88,7 @@ def test_all_settings_equal_the_definition(logits, penalty, previous, suppressed
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-300)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     logits=st.lists(st.floats(-1e6, 1e6) | st.just(-math.inf), min_size=1, max_size=40),
@@ -315,6 +317,7 @@ def test_settings_cannot_be_changed():
 # -- many texts, many tokens -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_p", [0.01, 0.3, 0.6, 0.99, 0.999999])
 def test_a_nucleus_among_many_tokens(top_p):
     """Of 3,000 tokens, of which many are equally likely, the fewest and first are kept."""
@@ -325,6 +328,7 @@ def test_a_nucleus_among_many_tokens(top_p):
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     rows=st.lists(st.lists(_GRID, min_size=6, max_size=6), min_size=1, max_size=5),

@@ -89,6 +89,7 @@ def test_every_family_has_a_stepper():
     assert {kind for kind, _ in SETTINGS.values()} == MODELS.keys()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_stepper_equals_its_torch_module(made, tokens):
     """Over 1,000 steps of 7 texts the logits agree to 1e-5 of the largest one there is."""
@@ -189,6 +190,7 @@ def test_a_session_is_the_steps_one_after_the_other(made, tokens):
         np.testing.assert_array_equal(branch.step(column[[4, 0]]), logits[[4, 0]], strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SETTINGS if SETTINGS[name][0] in RECURRENT])
 def test_many_texts_on_a_device_are_those_of_numpy(name):
     """The device, which is the CPU here, gives the same but for rounding."""

@@ -38,6 +38,7 @@ def test_texts_are_whole_documents(gen):
     assert gen.generate("", 3, temperature=0) == gen.generate(temperature=0)[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_laws_of_generation(kind, tmp_path):
     """Stream equals generate; alone equals in a batch; a file gives the same texts."""
@@ -55,6 +56,7 @@ def test_the_laws_of_generation(kind, tmp_path):
         assert other.generate(num_return_sequences=8, seed=3) == texts
 
 
+@pytest.mark.slow
 def test_writing_from_a_file_needs_no_torch(gen, tmp_path):
     """A model of documents is no exception."""
     gen.save(tmp_path / "model")
@@ -122,6 +124,7 @@ def test_a_backup_of_other_documents_is_refused(tmp_path):
         fitted("lstm", other, callbacks=[backup], validation_split=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_model_of_one_text_learns_documents(kind, tmp_path):
     """A second fit gives it the boundary; what it knew stays, and after that it ends texts."""
@@ -143,6 +146,7 @@ def test_the_first_line_says_what_was_understood(capsys):
     assert said.startswith("90 documents, 16 characters on average, 9 of them for validation; ")
 
 
+@pytest.mark.slow
 def test_new_texts_are_new(tmp_path):
     """None is a document, those for validation included, and none comes twice."""
     gen = fitted(documents=NAMES, validation_split=0.2)

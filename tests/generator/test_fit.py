@@ -22,6 +22,7 @@ from textrnn.training.defaults import EPOCHS
 # Three lines
 
 
+@pytest.mark.slow
 def test_three_lines(family, text):
     """Every family learns from a text better than chance, and writes text with its characters."""
     gen = make(family)
@@ -54,6 +55,7 @@ def test_what_was_left_open_is_chosen(text):
     }
 
 
+@pytest.mark.slow
 def test_what_was_chosen_is_kept_in_the_history(text):
     """With a time the machine's speed too, from which the sizes follow."""
     gen = TextGenerator("rnn", hidden_size=8, seed=3, device="cpu")
@@ -118,6 +120,7 @@ def test_dropout_is_off_outside_training(fitted, text):
     assert fitted.generate("one", 40, **SEED) == fitted.generate("one", 40, **SEED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ngram", "lstm"])
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda gen: pickle.loads(pickle.dumps(gen))])
 def test_a_fitted_generator_can_be_copied(family, text, copied):
@@ -133,6 +136,7 @@ def test_a_fitted_generator_can_be_copied(family, text, copied):
 # Validation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [0.1, 0.25])
 def test_validation_is_the_end_of_the_text(family, text, split):
     """The last val_loss is what ``evaluate`` says about the end of the text."""
@@ -222,6 +226,7 @@ def test_a_text_of_one_character(family):
     assert gen.generate("a", 5) == "aaaaaa"
 
 
+@pytest.mark.slow
 def test_a_tiny_time_still_trains(text):
     """A budget that is over before training begins gives one batch, not an error."""
     gen = make()

@@ -27,6 +27,7 @@ def same(one, other):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["array", "tensor", "memory map"])
 def test_ids_are_the_text_that_they_encode(text, vocab, ids, mapped, form):
     """Training on them, evaluation and surprisals give what the text gives."""

@@ -23,6 +23,7 @@ def trained(request):
     return gen, TEXTS[name]
 
 
+@pytest.mark.slow
 def test_what_is_written_streams_and_comes_back_from_a_file(trained, tmp_path):
     """Pieces make the text; a file gives the same, with torch or without; no half characters."""
     gen, text = trained
@@ -37,6 +38,7 @@ def test_what_is_written_streams_and_comes_back_from_a_file(trained, tmp_path):
         assert "".join(loaded.stream(prompt, 40, seed=1)) == expected
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_of_the_text(trained):
     """Surprisals name the tokens of the text, and bits per character are over its characters."""
     gen, text = trained
@@ -47,6 +49,7 @@ def test_what_is_measured_is_of_the_text(trained):
     assert found["bits_per_char"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_second_text_is_learnt_too(trained):
     """Its tokens are added, where a level does not know them by itself; texts still come back."""
     gen, text = trained

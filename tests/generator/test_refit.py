@@ -15,6 +15,7 @@ from textrnn.models.registry import MODELS
 # A second fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_a_second_fit_goes_on(family, text):
     """It begins with the weights that are there, and keeps the vocabulary."""
@@ -50,6 +51,7 @@ def test_a_second_fit_learns_new_symbols(fitted, text):
     assert fitted.evaluate("oné")["loss"] < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 def test_growing_forgets_nothing(family, text):
     """With a rate of almost nothing the old text is predicted as before, with a share less."""
@@ -64,6 +66,7 @@ def test_growing_forgets_nothing(family, text):
         assert torch.allclose(rows[capital], rows[gen.vocab.stoi["t"]], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 def test_a_loaded_model_learns_new_symbols(tmp_path, family, text):
     """``load``, then ``fit`` on a text with another alphabet; saved and loaded once more."""
@@ -96,6 +99,7 @@ def test_words_are_added_by_the_rule_of_a_first_fit():
     assert gen.vocab.itos == [*known, "Dog", "bird", "<unk>"]
 
 
+@pytest.mark.slow
 def test_a_vocabulary_set_by_hand_is_used_and_does_not_grow(text):
     """It is the user's: with an unknown token it takes everything, without one it is an error."""
     gen = make()
@@ -145,6 +149,7 @@ def test_layer_group_rates_apply_in_fine_tuning(tmp_path, fitted, text):
 # Going on
 
 
+@pytest.mark.slow
 def test_the_rate_can_be_changed_between_two_fits(text):
     """Setting ``learning_rate`` keeps the optimiser with its moments."""
     gen, made = make(), Optimisers()
@@ -156,6 +161,7 @@ def test_the_rate_can_be_changed_between_two_fits(text):
     assert max(history.history["learning_rate"]) <= 1e-4
 
 
+@pytest.mark.slow
 def test_stateful_reaches_the_trainer(text):
     """Without state the weights take another course; the default carries it."""
     gens = [make(), make(), make()]

@@ -134,6 +134,7 @@ def test_files_of_other_kinds_are_refused(tmp_path, monkeypatch, data):
     assert os.listdir() == ["model"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["kind", "model", "vocab", "history"])
 @pytest.mark.parametrize("value", [None, [], {}, "x", 3])
 def test_a_header_that_describes_no_model(tmp_path, fitted, key, value):

@@ -56,6 +56,7 @@ def test_what_is_frozen_stays_so_when_the_vocabulary_grows(gen, text):
     np.testing.assert_array_equal(gen.embeddings()[-1], before[gen.vocab.stoi["e"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [4, -5])
 def test_a_group_that_is_not_there(gen, n):
     """The message has the range, and nothing is frozen."""

@@ -44,6 +44,7 @@ def damage(arrays, fault):
     return arrays, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "match"),
     [

@@ -32,6 +32,7 @@ def weigh(model, counts):
     model.weights.copy_(torch.tensor([1 - counts, counts]).expand_as(model.weights))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     text=st.lists(st.integers(0, 4), min_size=1, max_size=40),
@@ -71,6 +72,7 @@ def test_two_networks_are_trained_together(vocab, x):
     assert {name.split(".")[0] for name in model.layer_groups()} == {"part0", "part1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lstm", "gru", "window_mlp"])
 def test_the_network_begins_and_learns_as_alone(kind, text):
     """Counts beside it change nothing in it, where no text is held out."""
@@ -101,6 +103,7 @@ def noise_and_pattern(n, seed):
     return np.stack([pairs, 4 + pairs], axis=1).ravel()
 
 
+@pytest.mark.slow
 def test_weights_are_learnt_by_context():
     """Where counts know best they get nearly all, and the mixture is better than both parts."""
     text, held_out = noise_and_pattern(60_000, 0), noise_and_pattern(4_000, 1)
@@ -132,6 +135,7 @@ def test_how_much_is_held_out(tokens, held_out):
     assert GRUModel(5).held_out(tokens) == 0
 
 
+@pytest.mark.slow
 def test_the_trainer_keeps_text_from_the_network_only():
     """The network reads less, the counts all; weights are learnt before each validation."""
     ids = noise_and_pattern(44_000, 0)

@@ -254,6 +254,7 @@ def test_each_length_has_discounts_of_its_own(ids, vocab):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @given(
     texts=st.lists(st.lists(st.integers(0, 3), max_size=60), min_size=1, max_size=3),
     order=st.integers(1, 6),
@@ -271,6 +272,7 @@ def test_probabilities_sum_to_one(texts, order, smoothing, few):
     np.testing.assert_allclose(logits.double().exp().sum(-1), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [1, 7, 100, 1205])
 def test_counting_in_pieces_is_counting_at_once(ids, vocab, piece):
     """How much of a text is sorted at a time is not seen in the counts."""

@@ -24,6 +24,7 @@ def advice(text):
     return " ".join(examine(text).advice())
 
 
+@pytest.mark.slow
 def test_a_good_text_needs_no_advice():
     """Long, not sorted, without copies."""
     assert advice(noise(400_000)) == ""

@@ -37,6 +37,7 @@ WORDS = st.text(
 # -- round trip ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:12]))
 def test_awkward_texts_come_back(level, text):
@@ -166,6 +167,7 @@ def test_split_tokens_are_what_white_space_divides(text, tokens):
 COMPLETE = [name for name in LEVELS if LEVELS[name].complete]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", COMPLETE)
 @given(text=ANY_TEXT)
 def test_a_complete_level_knows_every_text(level, text):
@@ -176,6 +178,7 @@ def test_a_complete_level_knows_every_text(level, text):
     assert vocab.extend(text) is vocab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", COMPLETE)
 @given(data=st.binary())
 def test_bytes_that_are_not_utf_8_are_written_as_python_replaces_them(level, data):
@@ -229,6 +232,7 @@ def test_bpe_puts_the_most_frequent_neighbours_together_first():
         Vocab.from_text(text, "bpe", max_size=255)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(text=st.text("ab ", min_size=1, max_size=60), size=st.integers(256, 270))
 def test_bpe_equals_an_encoder_that_tries_every_token(text, size):

@@ -166,6 +166,7 @@ class Dataset:
         return iter([{"id": 1, "tweet_text": "good morning"}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [Table(), Dataset()])
 def test_a_table_for_its_column(table):
     """The names of the columns are in the message, since one of them is meant."""

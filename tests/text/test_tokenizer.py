@@ -127,6 +127,7 @@ def test_the_limits_of_a_level(level, tokens):
 # extend and init_from of a vocabulary
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1), st.text(min_size=1), st.sampled_from(list(LEVELS)))
 def test_a_grown_vocabulary_holds_both_texts_and_keeps_its_ids(one, other, level):
     """What was encoded before is still what it was."""

@@ -18,6 +18,7 @@ ANY_TEXT = st.text(st.characters(), min_size=1)  # lone surrogates included
 # -- encode against a reference --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(text=ANY_TEXT)
 def test_encode_equals_a_dict_lookup(text):
@@ -30,6 +31,7 @@ def test_encode_equals_a_dict_lookup(text):
     assert vocab.encode(text).tolist() == [number[character] for character in text]
 
 
+@pytest.mark.slow
 def test_a_long_text_equals_a_dict_lookup():
     """A text longer than what is looked up at a time has no seams."""
     codes = np.random.default_rng(0).integers(0, 0x110000, 100_000)
@@ -41,6 +43,7 @@ def test_a_long_text_equals_a_dict_lookup():
     assert vocab.decode(expected) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["char", "word"])
 @pytest.mark.parametrize(
     ("size", "unk", "dtype"),
@@ -307,6 +310,7 @@ def test_decode_refuses_what_is_no_list_of_ids(ids):
 # -- to_config, from_config ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(text=ANY_TEXT, level=st.sampled_from(["char", "word"]), size=st.integers(1, 9))
 def test_a_vocabulary_survives_json(text, level, size):

@@ -160,6 +160,7 @@ def test_threads_are_left_alone(monkeypatch, thread_count, adapts, before, varia
         assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux's /proc/stat")
 def test_work_goes_up():
     """Idle time and our own work count, so that we do not make room for ourselves."""
@@ -172,6 +173,7 @@ def test_work_goes_up():
     assert free >= 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision",
     [

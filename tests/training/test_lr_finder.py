@@ -36,6 +36,7 @@ def test_rates_go_up_by_ratio_until_it_diverges(found):
     assert all(loss <= 2 * min(found.losses[: i + 1]) for i, loss in enumerate(found.losses))
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_suggested_learns(found, ids):
     """Trained with it, a model beats one that is trained with a hundredth of it."""
     losses = []
@@ -139,6 +140,7 @@ def test_layer_groups_keep_their_ratios(ids, monkeypatch):
         assert list(rates.values()) == pytest.approx([rate / 4, rate / 2, rate])
 
 
+@pytest.mark.slow
 def test_the_generator_goes_on_as_if_nothing_had_been(text):
     """Before the first fit and between two, with new tokens in the text: bit-equal weights."""
     gens = [
@@ -179,6 +181,7 @@ def test_what_has_no_rate_is_refused(ids, text):
         lr_find(model, ids, **SIZES)
 
 
+@pytest.mark.slow
 def test_the_plot_shows_the_losses_and_the_suggestions(found):
     """On a logarithmic axis, with the three rates in the legend, each on the curve."""
     ax = found.plot(Figure().subplots())

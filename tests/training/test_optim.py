@@ -323,6 +323,7 @@ def test_moments_of_another_shape_start_afresh_where_the_parameter_grows(shape):
     assert extend_moments(moments, old, old, np.array([0, 1])) == moments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.Adafactor])
 def test_an_optimiser_of_your_own_meets_new_tokens(text, optimizer):
     """A second fit on a text with another character lowers the loss further."""

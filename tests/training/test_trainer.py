@@ -46,6 +46,7 @@ def test_one_batch_can_be_learnt_by_heart(family):
     assert history.history["loss"][0] > 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_training_equals_a_plain_loop(family):
     """Weights and losses after two epochs are those of truncated back-propagation by hand."""
@@ -154,6 +155,7 @@ def test_without_validation_text_nothing_is_validated():
 # Chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEURAL)
 def test_the_seed_decides_about_dropout(family):
     """Training with dropout gives bit-equal weights for one seed, and others for another."""
@@ -213,6 +215,7 @@ def test_dropout_is_given_back():
 # The learning rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [*SCHEDULES, lambda progress: 1 + progress])
 def test_rates_follow_the_schedule(schedule):
     """Step k of N learns with the peak times the schedule's factor at k / N."""

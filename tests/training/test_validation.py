@@ -128,6 +128,7 @@ def test_a_resumed_training_validates_on_the_same_part(model, wall):
     assert resumed.measure(model, timed(2000.0))["val_tokens"] == part
 
 
+@pytest.mark.slow
 def test_validation_freq_leaves_epochs_out():
     """Every second epoch is validated, and the last one; the others have NaN in the history."""
     ids = IDS[:1200]
@@ -138,6 +139,7 @@ def test_validation_freq_leaves_epochs_out():
     assert not any(map(math.isnan, history["loss"]))
 
 
+@pytest.mark.slow
 def test_validation_freq_changes_no_weight():
     """Leaving validation out changes nothing else."""
     ids, losses = IDS[:1200], []

@@ -153,7 +153,7 @@ def lr_find(
         NonFiniteError: the loss is not finite even at the lowest rates.
 
     >>> from textrnn import GRUModel
-    >>> found = lr_find(GRUModel(5, hidden_size=16), np.arange(3000) % 5, seed=0)
+    >>> found = lr_find(GRUModel(5, hidden_size=16), np.arange(3000) % 5, steps=50, seed=0)
     >>> found.learning_rates[0], found.valley < 1
     (1e-06, True)
     """

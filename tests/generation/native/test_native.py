@@ -199,6 +199,7 @@ main(["--version"])
 """
 
 
+@pytest.mark.slow
 def test_the_environment_can_choose_numpy():
     """``TEXTRNN_NATIVE=0`` does, and ``textrnn --version`` says so."""
     out = subprocess.run(
