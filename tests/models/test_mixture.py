@@ -1,4 +1,4 @@
-"""Mixtures: a weighted sum of probabilities, with weights learnt on text that was held out."""
+"""Mixtures: a weighted sum of probabilities, with weights learned on text that was held out."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,7 @@ def test_how_much_is_held_out(tokens, held_out):
 
 @pytest.mark.slow
 def test_the_trainer_keeps_text_from_the_network_only():
-    """The network reads less, the counts all; weights are learnt before each validation."""
+    """The network reads less, the counts all; weights are learned before each validation."""
     ids = noise_and_pattern(44_000, 0)
     model = mixed(8)
     before, defaults = model.models[0].head.bias.clone(), model.weights.clone()

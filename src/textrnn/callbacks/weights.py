@@ -54,8 +54,8 @@ class KeepBestWeights(Callback):
             self._lowest, self.best_epoch = loss, epoch
             weights = self.model.model.state_dict()
             # no counts, which only grow
-            learnt = {name: w for name, w in weights.items() if w.is_floating_point()}
-            self._weights = {name: w.detach().clone() for name, w in learnt.items()}
+            learned = {name: w for name, w in weights.items() if w.is_floating_point()}
+            self._weights = {name: w.detach().clone() for name, w in learned.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best weights so far and their epoch."""

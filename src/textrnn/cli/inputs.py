@@ -1,4 +1,4 @@
-"""What the FILE arguments mean: a text, files that are documents, or records in a file."""
+"""Reads the FILE arguments: one text, several files as documents, or the records of a table."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from textrnn.text.sources import Text, read_text
 def read_input(
     names: list[str], encoding: str | None, *, lines: bool = False, column: str | None = None
 ) -> Text:
-    """Return what ``fit`` takes for some files and folders.
+    """Return the text or the documents of some files and folders, as ``fit`` takes them.
 
     Args:
         names: the files and folders; "-" is standard input.
@@ -21,8 +21,8 @@ def read_input(
         column: the name of the column whose values are documents.
 
     Raises:
-        DataError: what a file holds cannot be read like that.
-        OSError: it cannot be read at all.
+        DataError: the content of a file cannot be read in this way.
+        OSError: a file cannot be read at all.
     """
     files: list[Path | None] = []  # None is standard input
     for name in names:

@@ -112,7 +112,7 @@ class LanguageModel(nn.Module, ABC):
         return 0
 
     def calibrate(self, ids: NDArray[Any], held_out: NDArray[Any]) -> None:
-        """Learn what is learnt on text that training does not read; nothing by default.
+        """Learn what is learned on text that training does not read; nothing by default.
 
         ``Trainer`` calls it before each validation, where ``held_out(N)`` is not 0.
 

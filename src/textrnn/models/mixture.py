@@ -21,7 +21,7 @@ from textrnn.text.held_out import SLICES
 Part = str | Mapping[str, Any] | LanguageModel
 """What stands for a part: a family's name, a description with arguments, or a model."""
 
-_COUNTS = 0.4  # the weight of counts where none was learnt
+_COUNTS = 0.4  # the weight of counts where none was learned
 _WARM_UP, _CHUNK = 64, 64  # tokens that are read first, tokens that are read at a time
 _ROUNDS = 60  # of the fit
 _PRIOR, _BIN_PRIOR = 1000, 50  # how many tokens the weights known before are worth
@@ -79,7 +79,7 @@ class MixtureModel(_Parts):
 
     Counts know the rare contexts of a text by heart, a network generalises; together they predict
     a text better than either. The weights depend on how far the counts are to be trusted in the
-    context at hand, and are learnt on text that no part was trained on (``calibrate``); without
+    context at hand, and are learned on text that no part was trained on (``calibrate``); without
     any, counts have the weight 0.4.
 
     In training mode it returns the scores of the parts that learn by gradients alone: training
@@ -207,7 +207,7 @@ class _HeldOut:
 
 
 def default_weights(parts: Sequence[LanguageModel]) -> torch.Tensor:
-    """Return the weight of each part where none was learnt, (P,) float64."""
+    """Return the weight of each part where none was learned, (P,) float64."""
     counts = [not part.learns_by_gradient for part in parts]
     few = sum(counts)
     share = _COUNTS if 0 < few < len(counts) else few / len(counts)

@@ -13,16 +13,16 @@ from textrnn.errors import DataError
 def read_column(text: str, name: str) -> list[str]:
     r"""Return the texts in one column of a table.
 
-    Which kind of table it is, its beginning says: JSON (an object a line, or a list of objects),
-    else a table with the names of its columns in the first line and tabs, semicolons or commas
-    between them. Empty and missing values are left out.
+    A file that begins with ``{`` or ``[`` is JSON: one object a line, or a list of objects. Any other
+    file is a table with tabs, semicolons or commas between the columns, and their names in the
+    first line. Empty and missing values are left out.
 
     Args:
         text: the whole file.
         name: of the column.
 
     Raises:
-        DataError: there is no such column, a value of it is no text, or a line cannot be read.
+        DataError: there is no such column, a value in it is not a text, or a line cannot be read.
 
     >>> read_column("id,title\n1,First\n2,\"Second, and last\"\n", "title")
     ['First', 'Second, and last']
