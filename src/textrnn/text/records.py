@@ -13,9 +13,9 @@ from textrnn.errors import DataError
 def read_column(text: str, name: str) -> list[str]:
     r"""Return the texts in one column of a table.
 
-    A file that begins with ``{`` or ``[`` is JSON: one object a line, or a list of objects. Any other
-    file is a table with tabs, semicolons or commas between the columns, and their names in the
-    first line. Empty and missing values are left out.
+    A file that begins with ``{`` or ``[`` is JSON: one object a line, or a list of objects. Any
+    other file is a table with tabs, semicolons or commas between the columns, and their names in
+    the first line. Empty and missing values are left out.
 
     Args:
         text: the whole file.
