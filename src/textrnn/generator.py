@@ -216,8 +216,8 @@ class TextGenerator(GenerationMixin, Inspectable):
             plan = replace(plan, learning_rate=trainer.learning_rate)
             self.history = History()
             self.history.params = {**plan.to_params(), "seed": self.seed}
-            line = defaults.headline(trainer.model, corpus, plan, resumes=saved is not None)
-            shown = [*progress(verbose, line, from_start=was_trained), *callbacks]
+            lines = defaults.first_lines(trainer.model, corpus, plan, saved, is_new=not was_trained)
+            shown = [*progress(verbose, lines, from_start=was_trained), *callbacks]
             try:
                 return trainer.fit(corpus, plan, shown, history=self.history, callback_model=self)
             except BaseException:

@@ -11,6 +11,7 @@ from textrnn.checks import check_int
 from textrnn.models.base import LanguageModel
 from textrnn.models.registry import ModelSpec, family_of, part_families
 from textrnn.text.corpus import Corpus
+from textrnn.text.remarks import remarks
 from textrnn.training import distributed
 from textrnn.training.device import pick_precision
 from textrnn.training.plan import FitArguments, Plan
@@ -177,6 +178,27 @@ def choose_batch(
         rate = min(0.01, round(2.56 / hidden_size, 4))
         return {"batch_size": rows, "seq_len": 64, "learning_rate": rate}
     return {"batch_size": 128, "seq_len": 128, "learning_rate": 8e-3}
+
+
+def first_lines(
+    model: LanguageModel,
+    corpus: Corpus,
+    plan: Plan,
+    saved: Mapping[str, Any] | None = None,
+    *,
+    is_new: bool = True,
+) -> str:
+    """Return what ``fit`` says first: the headline, and what is wrong with the text, if anything.
+
+    Args:
+        model: what is trained.
+        corpus: the text.
+        plan: how to train.
+        saved: the plan of a backup, if one is resumed; its text was spoken of before.
+        is_new: whether the model has not learned from another text.
+    """
+    line = headline(model, corpus, plan, resumes=saved is not None)
+    return "\n".join([line, *remarks(corpus, is_new=is_new)]) if saved is None else line
 
 
 def headline(model: LanguageModel, corpus: Corpus, plan: Plan, *, resumes: bool = False) -> str:
