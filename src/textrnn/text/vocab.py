@@ -100,9 +100,8 @@ class Vocab(Tokenizer):
     def _check_tokens(self) -> None:
         if not self._known:
             raise VocabError("A vocabulary needs at least one token. Received: none")
-        for token in self._known:
-            if not isinstance(token, str) or not self._level.is_token(token):
-                raise VocabError(f"A token must be {self._level.form}. Received: {token!r}")
+        for token in self._level.misfits(self._known):
+            raise VocabError(f"A token must be {self._level.form}. Received: {token!r}")
         written = [*self._known, *[UNK] * (self.unk_id is not None)]
         if len(set(written)) != len(written):
             twice = next(s for s, n in Counter(written).items() if n > 1)
@@ -234,16 +233,16 @@ class Vocab(Tokenizer):
                 "This vocabulary has no unknown token, as one of Vocab.from_text(text, min_freq=2) "
                 "may have; pass unknown='skip' (--unknown skip). Received: unknown='unk'"
             )
-        ids = self._encode(text)
-        if int(ids.max(initial=0)) == len(self):
-            unseen = ids == len(self)
+        ids, size = self._encode(text), len(self)
+        if int(ids.max(initial=0)) == size:
+            unseen = ids == size
             if unknown == "error":
                 self._raise_unknown(text, int(unseen.argmax()))
             elif unknown == "skip":
                 ids = ids[~unseen]
             else:
                 ids[unseen] = self.unk_id
-        return ids.astype(smallest_uint(len(self) - 1), copy=False)
+        return ids.astype(smallest_uint(size - 1), copy=False)
 
     def encode_documents(
         self, documents: Sequence[str], *, unknown: str | None = None

@@ -232,12 +232,13 @@ def _rare_characters(corpus: Corpus) -> int:
     vocab = corpus.vocab
     if vocab is None or vocab.name != "char" or vocab.unk_id is not None:
         return 0
-    counts = np.zeros(len(vocab), dtype=np.int64)
+    size = len(vocab)
+    counts = np.zeros(size, dtype=np.int64)
     for ids in (part for part in (corpus.ids, corpus.valid_ids) if part is not None):
         for start in range(0, len(ids), _BLOCK):
-            counts += np.bincount(ids[start : start + _BLOCK], minlength=len(vocab))
+            counts += np.bincount(ids[start : start + _BLOCK], minlength=size)
     rare = int((counts <= 2).sum())
-    return rare if rare > max(20, len(vocab) // 4) else 0
+    return rare if rare > max(20, size // 4) else 0
 
 
 def describe(model: LanguageModel) -> str:

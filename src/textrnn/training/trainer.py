@@ -35,6 +35,7 @@ from textrnn.training.train_step import TrainStep
 from textrnn.training.validation import Validation, names
 
 _METRICS = tuple(metrics(0.0))
+_NO_PLAN = Plan(epochs=1)  # before the first fit
 
 
 class Trainer:
@@ -87,7 +88,7 @@ class Trainer:
         self.world_size = 1
         self.stop_training = False
         self.state: TrainState | None = None
-        self.history, self.plan = History(), Plan(epochs=1)
+        self.history, self.plan = History(), _NO_PLAN
         self.stopped_by: str | None = None
         self.begun = self.finished = self.backed_up = False
         self._ended = True

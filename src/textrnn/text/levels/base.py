@@ -45,9 +45,9 @@ class Level(ABC):
             end = start + len(token)
         return start, end
 
-    def is_token(self, token: str) -> bool:
-        """Return whether a ``str`` can be a token."""
-        return bool(token)
+    def misfits(self, tokens: Sequence[object]) -> list[object]:
+        """Return those that cannot be tokens of this level."""
+        return [token for token in tokens if not isinstance(token, str) or not token]
 
     def count(self, text: str) -> Mapping[str, int]:
         """Return how often each token occurs in a text."""

@@ -37,6 +37,13 @@ _MOST_PIECES = 50_000  # the most different pieces to learn from
 _MOST_CACHED = 1 << 18
 
 
+def _is_piece(token: str) -> bool:
+    try:
+        return 0 < len(to_bytes(token)) <= 4 * (_LONGEST + 1)
+    except UnicodeEncodeError:  # a surrogate that is not a byte
+        return False
+
+
 class BPELevel(Level):
     """Cuts a text into runs of bytes that were frequent in the text of the vocabulary."""
 
@@ -44,12 +51,9 @@ class BPELevel(Level):
     complete = True
     limits: Mapping[str, int] = {"max_size": SIZE, "min_freq": 2}
 
-    def is_token(self, token: str) -> bool:
-        """Return whether a ``str`` stands for bytes that a piece can have."""
-        try:
-            return 0 < len(to_bytes(token)) <= 4 * (_LONGEST + 1)
-        except UnicodeEncodeError:  # a surrogate that is not a byte
-            return False
+    def misfits(self, tokens: Sequence[object]) -> list[object]:
+        """Return those that do not stand for bytes that a piece can have."""
+        return [token for token in tokens if not isinstance(token, str) or not _is_piece(token)]
 
     def cut(self, text: str) -> Sequence[str]:
         """Return the pieces of a text within which bytes are merged."""

@@ -44,9 +44,9 @@ class ByteLevel(Level):
     form = "one byte"
     complete = True
 
-    def is_token(self, token: str) -> bool:
-        """Return whether a ``str`` stands for one byte."""
-        return token in _BYTES
+    def misfits(self, tokens: Sequence[object]) -> list[object]:
+        """Return those that do not stand for one byte."""
+        return [token for token in tokens if not isinstance(token, str) or token not in _BYTES]
 
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""

@@ -19,9 +19,9 @@ class CharLevel(Level):
     form = "one code point"
     one_to_one = True
 
-    def is_token(self, token: str) -> bool:
-        """Return whether a ``str`` is one code point."""
-        return len(token) == 1
+    def misfits(self, tokens: Sequence[object]) -> list[object]:
+        """Return those that are not one code point."""
+        return [token for token in tokens if not isinstance(token, str) or len(token) != 1]
 
     def cut(self, text: str) -> Sequence[str]:
         """Return the text, which is the sequence of its code points."""
