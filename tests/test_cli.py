@@ -227,7 +227,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     train, valid = gen.vocab.encode(text[:cut]), gen.vocab.encode(text[cut:])
     order, loss = ngram_baseline(train, valid, len(gen.vocab))
     assert out.startswith("The text: Python's language reference, 20,000 characters.")
-    bits = gen.history.history["val_bits_per_char"][-1]
+    bits = gen.evaluate(text[cut:])["bits_per_char"]
     floor = metrics(loss)["bits_per_char"]
     assert re.search(rf"^ +LSTM and counts, mixed +{bits:.3f}$", out, re.MULTILINE)
     assert re.search(rf"^ +the best n-gram, of order {order} +{floor:.3f}$", out, re.MULTILINE)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from textrnn.checks import check_choice, check_int, named_arguments
 from textrnn.errors import DataError, UnknownTokenError, VocabError
 from textrnn.text.levels import LEVELS
-from textrnn.text.tokenizer import Decoder, Tokenizer
+from textrnn.text.tokenizer import Decoder, Tokenizer, check_ids
 from textrnn.text.tokens import (
     LEAVE_OUT,
     MAX_CODE_POINT,
@@ -269,6 +269,16 @@ class Vocab(Tokenizer):
             f"{token!r}{code} at index {start} is not in the vocabulary of {len(self)} "
             f"tokens. {advice} Received: {text[max(0, start - 20) : start + 20]!r}"
         )
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Return the text of ids (N,), as ``Tokenizer.decode``; single symbols at once.
+
+        >>> Vocab("ab").decode([0, 1, 1])
+        'abb'
+        """
+        if not self._level.one_to_one:
+            return super().decode(ids)
+        return "".join(map(self.itos.__getitem__, check_ids(ids, len(self)).tolist()))
 
     def decoder(self, after: int | None = None) -> Decoder:
         """Return a decoder for one text.
