@@ -220,11 +220,11 @@ def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
 def _vocab(text: Any, level: str, limits: dict[str, int]) -> "Vocab":
     """Return the vocabulary of what ``read_input`` gave, within these limits and the level's."""
     from textrnn.text.levels import LEVELS
-    from textrnn.text.sources import read_source
+    from textrnn.text.sources import open_source
     from textrnn.text.vocab import Vocab
 
     check_choice("level", level, LEVELS)
-    return Vocab.from_text(read_source(text), level, **{**LEVELS[level].limits, **limits})
+    return Vocab.from_text(open_source(text), level, **{**LEVELS[level].limits, **limits})
 
 
 def _check(args: argparse.Namespace) -> int:

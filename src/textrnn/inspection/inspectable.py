@@ -17,7 +17,7 @@ from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel, device_of
 from textrnn.text.corpus import encode_source, spelling_bits
 from textrnn.text.given_ids import given_ids, token_length
-from textrnn.text.sources import Text, read_source
+from textrnn.text.sources import Text, open_source
 from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Inspectable(ABC):
             UnknownTokenError: the text has a token that the vocabulary does not hold.
         """
         given = given_ids(text)
-        source = "" if given is not None else read_source(text)
+        source = "" if given is not None else open_source(text)
         with self._reading() as (vocab, model):
             if given is not None:
                 return loss.evaluate(model, given, chars_per_token=token_length(given, vocab))
@@ -95,7 +95,7 @@ class Inspectable(ABC):
             NotFittedError, UnknownTokenError: as ``evaluate``.
         """
         given = given_ids(text)
-        source = "" if given is not None else read_source(text)
+        source = "" if given is not None else open_source(text)
         with self._reading() as (vocab, model):
             ids = encode_source(source, vocab, unknown)[0] if given is None else given
             if vocab.eot_id is None:

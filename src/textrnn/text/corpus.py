@@ -1,8 +1,9 @@
 """A corpus: a text as ids, split into a part to train on and a part to validate on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from textrnn.text.documents import chars_per_token, reorder, with_boundaries
 from textrnn.text.given_ids import given_ids, token_length
 from textrnn.text.levels import LEVELS
 from textrnn.text.novelty import hash_documents
-from textrnn.text.sources import Text, read_source, split
+from textrnn.text.pieces import Pieces, blocks, decoded_length, encode_pieces
+from textrnn.text.sources import Text, open_source, split
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import LEAVE_OUT
 from textrnn.text.vocab import Vocab
+
+Source = str | Pieces | list[str]
+"""A text, at once or in pieces, or documents."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,8 @@ def read_corpus(
         length = token_length(ids, vocab)
         train, held_out = split(ids, validation_split, valid_ids)
         return Corpus(train, held_out if len(held_out) else None, vocab, (length, length))
-    source = read_source(text)
-    valid = None if validation_data is None else read_source(validation_data)
+    source = open_source(text)
+    valid = None if validation_data is None else open_source(validation_data)
     try:
         return _corpus(source, valid, level, vocab, grow, validation_split, seed or 0)
     except UnknownTokenError as error:  # fit has no `unknown`
@@ -152,8 +157,8 @@ def read_corpus(
 
 
 def _corpus(
-    source: str | list[str],
-    valid: str | list[str] | None,
+    source: Source,
+    valid: Source | None,
     level: str,
     vocab: Tokenizer | None,
     grow: bool,
@@ -170,18 +175,18 @@ def _corpus(
             corpus = _read_documents(documents, tokenizer, part, held, seed)
             corpus = replace(corpus, hashes=hash_documents([*documents, *held]))
             return _with_spelling(corpus, [*documents, *held])
-    text, valid_text = _joined(source), _joined(valid or "")
+    text, valid_text = _pieces(source), None if valid is None else _pieces(valid)
     corpus = _read_one(text, level, vocab, new, validation_split, valid_text)
-    return _with_spelling(corpus, [text, valid_text])
+    return _with_spelling(corpus, chain(text, valid_text or ()))
 
 
 def encode_source(
-    source: str | list[str], vocab: Tokenizer, unknown: str | None = None
+    source: Source, vocab: Tokenizer, unknown: str | None = None
 ) -> tuple[NDArray[Any], float]:
     """Encode a text or documents that are not trained on.
 
     Args:
-        source: what ``read_source`` returned.
+        source: what ``read_source`` or ``open_source`` returned.
         vocab: the tokenizer; one with a boundary takes a text for documents, or a single one.
         unknown: as in ``Tokenizer.encode``.
 
@@ -198,27 +203,28 @@ def encode_source(
         ids, _ = with_boundaries(documents, vocab, unknown)
         read = [vocab.decode(ids)] if unknown == "skip" else documents
         return ids, (sum(map(len, read)) + len(documents)) / (len(ids) - 1)
-    text = _joined(source)
-    ids = vocab.encode(text, unknown=unknown)
-    text = vocab.decode(ids) if unknown == "skip" else text
-    return ids, len(text) / max(len(ids), 1)
+    ids, length = encode_pieces(_pieces(source), vocab, unknown)
+    length = decoded_length(vocab, blocks(ids)) if unknown == "skip" else length
+    return ids, length / max(len(ids), 1)
 
 
 def _read_one(
-    text: str,
+    text: Pieces,
     level: str,
     vocab: Tokenizer | None,
     new: bool,
     validation_split: float,
-    valid_text: str,
+    valid_text: Pieces | None,
 ) -> Corpus:
     """Return the corpus of one text."""
     joint = (LEVELS[level] if vocab is None else vocab).joint
-    vocab = _vocabulary(text + joint + valid_text if valid_text else text, level, vocab, new)
-    all_ids, valid_ids = vocab.encode(text), vocab.encode(valid_text)
-    ids, valid_ids = split(all_ids, validation_split, valid_ids if valid_text else None)
-    ratio = len(text) / len(all_ids)
-    valid_ratio = len(valid_text) / len(valid_ids) if valid_text else ratio
+    both = text if valid_text is None else Pieces(lambda: chain(text, [joint], valid_text))
+    vocab = _vocabulary(both, level, vocab, new)
+    all_ids, length = encode_pieces(text, vocab)
+    given, valid_length = (None, 0) if valid_text is None else encode_pieces(valid_text, vocab)
+    ids, valid_ids = split(all_ids, validation_split, given)
+    ratio = length / len(all_ids)
+    valid_ratio = ratio if given is None else valid_length / len(given)
     return Corpus(ids, valid_ids if len(valid_ids) else None, vocab, (ratio, valid_ratio))
 
 
@@ -254,18 +260,27 @@ def _read_documents(
     return Corpus(train_ids, held_ids, vocab, ratios, starts, seed, said)
 
 
-def _vocabulary(text: str | list[str], level: str, vocab: Tokenizer | None, new: bool) -> Tokenizer:
+def _vocabulary(
+    text: Pieces | list[str], level: str, vocab: Tokenizer | None, new: bool
+) -> Tokenizer:
     if vocab is None:
         return Vocab.from_text(text, level, **LEVELS[level].limits)
-    return vocab.extend(text, **vocab.limits) if new else vocab
+    if not new:
+        return vocab
+    if isinstance(vocab, Vocab):
+        return vocab.extend(text, **vocab.limits)
+    return vocab.extend(text.text() if isinstance(text, Pieces) else text, **vocab.limits)
 
 
-def _listed(source: str | list[str]) -> list[str]:
+def _listed(source: Source) -> list[str]:
+    source = source.text() if isinstance(source, Pieces) else source
     return [source] if isinstance(source, str) else source
 
 
-def _joined(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "\n".join(source)
+def _pieces(source: Source) -> Pieces:
+    if isinstance(source, Pieces):
+        return source
+    return Pieces.of(source if isinstance(source, str) else "\n".join(source))
 
 
 def _random(seed: int, *key: int) -> np.random.Generator:
@@ -273,7 +288,7 @@ def _random(seed: int, *key: int) -> np.random.Generator:
 
 
 def spelling_bits(
-    vocab: Tokenizer, source: str | list[str], ids: NDArray[Any], chars_per_token: float
+    vocab: Tokenizer, source: Source, ids: NDArray[Any], chars_per_token: float
 ) -> float:
     """Return the bits per character that it takes to spell the unknown tokens of a text.
 
@@ -292,16 +307,17 @@ def spelling_bits(
     1.604
     """
     share = _unknown_share(vocab, ids)
-    return share and _bits_of_unknown(vocab, _listed(source), ids) * share / chars_per_token
+    texts = [source] if isinstance(source, str) else source
+    return share and _bits_of_unknown(vocab, texts, [ids]) * share / chars_per_token
 
 
-def _with_spelling(corpus: Corpus, texts: list[str]) -> Corpus:
+def _with_spelling(corpus: Corpus, texts: Iterable[str]) -> Corpus:
     """Return a corpus of these texts that knows what its unknown tokens take to spell."""
     parts = [ids for ids in (corpus.ids, corpus.valid_ids) if ids is not None]
     vocab = corpus.vocab
     if vocab is None or not any(_unknown_share(vocab, ids) for ids in parts):
         return corpus
-    each = _bits_of_unknown(vocab, texts, np.concatenate(parts))
+    each = _bits_of_unknown(vocab, texts, parts)
     spelling = [
         each * _unknown_share(vocab, ids) / ratio
         for ids, ratio in zip(parts, corpus.chars_per_token, strict=False)
@@ -309,12 +325,16 @@ def _with_spelling(corpus: Corpus, texts: list[str]) -> Corpus:
     return replace(corpus, spelling=(spelling[0], spelling[-1]))
 
 
-def _bits_of_unknown(vocab: Tokenizer, texts: Sequence[str], ids: NDArray[Any]) -> float:
+def _bits_of_unknown(vocab: Tokenizer, texts: Iterable[str], parts: list[NDArray[Any]]) -> float:
     """Return what it takes to spell an unknown token, in bits, on average over those of texts."""
-    unknown = ids == vocab.unk_id
-    letters = sum(map(len, texts)) - len(vocab.decode(ids[~unknown]))
-    different = len(set().union(*texts))
-    return max(0, letters) * math.log2(max(2, different)) / int(np.count_nonzero(unknown))
+    different, length = set[str](), 0
+    for text in texts:
+        different.update(text)
+        length += len(text)
+    known = (part[part != vocab.unk_id] for ids in parts for part in blocks(ids))
+    letters = max(0, length - decoded_length(vocab, known))
+    unknown = sum(int(np.count_nonzero(ids == vocab.unk_id)) for ids in parts)
+    return letters * math.log2(max(2, len(different))) / unknown
 
 
 def _unknown_share(vocab: Tokenizer, ids: NDArray[Any]) -> float:

@@ -1,19 +1,22 @@
 """Reading of a file's bytes as text: compression, encoding and line ends."""
 
 import bz2
+import codecs
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import IO, Any, cast
 
 from textrnn.errors import DataError
 
-_COMPRESSED: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": lzma.decompress,
+_COMPRESSED: dict[bytes, tuple[Callable[[bytes], bytes], Callable[[Path], Any]]] = {
+    b"\x1f\x8b": (gzip.decompress, gzip.open),
+    b"BZh": (bz2.decompress, bz2.open),
+    b"\xfd7zXZ\x00": (lzma.decompress, lzma.open),
 }
 _MARKS = {  # byte order marks, the longer ones first
     b"\xff\xfe\x00\x00": "utf-32",
@@ -32,6 +35,8 @@ _KINDS = {  # files that are not text, by their first bytes
     b"SQLite format 3": "a database",
 }
 _GUESSES = ("cp1252", "cp1250", "iso-8859-2", "cp1251", "koi8-r", "cp1253", "gbk", "shift_jis")
+_LONGEST_MARK = 16  # bytes at the beginning of a file by which its kind is known
+_PIECE = 1 << 22  # bytes that are read at a time
 _SHOWN = 40  # characters to show of a line that cannot be read
 _MOST_GUESSES = 4
 
@@ -59,6 +64,33 @@ def read_file(path: Path, encoding: str | None = None) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
+def read_pieces(path: Path, encoding: str | None = None) -> Iterator[str]:
+    """Yield the text that ``read_file`` returns, about 4 MB of the file at a time.
+
+    Args:
+        path: as in ``read_file``.
+        encoding: likewise.
+
+    Raises:
+        DataError, LookupError, OSError: as ``read_file``, after the pieces before the fault.
+    """
+    decode = codecs.getincrementaldecoder(encoding or "utf-8-sig")()
+    decoder = io.IncrementalNewlineDecoder(decode, translate=True)
+    try:
+        with _open(path) as file:
+            data = file.read(_LONGEST_MARK)
+            is_text = encoding is not None or not _is_known(data)
+            while data:
+                if not is_text or (encoding is None and b"\x00" in data):
+                    raise ValueError("The file is not a text")
+                yield decoder.decode(data)
+                data = file.read(_PIECE)
+        yield decoder.decode(b"", final=True)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        read_file(path, encoding)  # raises an error that says more
+        raise
+
+
 def files_in(folder: Path) -> list[Path]:
     """Return the text files in a folder and the folders below it, sorted by their paths.
 
@@ -80,7 +112,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _decompress(data: bytes, path: Path) -> bytes:
-    for magic, decompress in _COMPRESSED.items():
+    for magic, (decompress, _) in _COMPRESSED.items():
         if data.startswith(magic):
             try:
                 return decompress(data)
@@ -164,5 +196,19 @@ def _begins_as_text(path: Path) -> bool:
         begin = file.read(8192)
     if any(begin.startswith(magic) for magic in _COMPRESSED):
         return True
-    known = any(begin.startswith(magic) for magic in (*_KINDS, *_MARKS))
-    return not known and b"\x00" not in begin and bool(begin)
+    return not _is_known(begin) and b"\x00" not in begin and bool(begin)
+
+
+def _is_known(begin: bytes) -> bool:
+    """Return whether a file begins like one that is no text in UTF-8."""
+    return begin.startswith((*_KINDS, *_MARKS))
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a file to read the bytes in it, decompressed."""
+    with path.open("rb") as file:
+        begin = file.read(8)
+    for magic, (_, open_compressed) in _COMPRESSED.items():
+        if begin.startswith(magic):
+            return cast(IO[bytes], open_compressed(path))
+    return path.open("rb")

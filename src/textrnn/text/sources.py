@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from textrnn.checks import check_number
 from textrnn.errors import DataError
 from textrnn.text.lookalikes import check_collection, check_documents, check_text
-from textrnn.text.reading import files_in, read_file
+from textrnn.text.pieces import Pieces
+from textrnn.text.reading import files_in, read_file, read_pieces
 
 Text = str | Path | Iterable[str | Path]
 """What ``fit`` and ``evaluate`` accept: a text, a file, or documents."""
@@ -44,6 +46,25 @@ def read_text(text: Text, encoding: str | None = None) -> str:
     """
     source = read_source(text, encoding)
     return source if isinstance(source, str) else "\n".join(source)
+
+
+def open_source(text: Text, encoding: str | None = None) -> str | Pieces | list[str]:
+    r"""Return what ``read_source`` returns, but a ``Path`` to a file as pieces of its text.
+
+    Args:
+        text: as in ``read_text``.
+        encoding: likewise.
+
+    Raises:
+        DataError, TypeError, OSError: as ``read_text``; a fault in a later piece of a file shows
+            when that piece is read.
+    """
+    if not isinstance(text, Path) or not text.is_file():  # a pipe can be read only once
+        return read_source(text, encoding)
+    pieces = Pieces(partial(read_pieces, text, encoding))
+    if next(iter(pieces), None) is None:
+        raise _is_empty(text)
+    return pieces
 
 
 def read_source(text: Text, encoding: str | None = None) -> str | list[str]:
@@ -84,8 +105,12 @@ def read_source(text: Text, encoding: str | None = None) -> str | list[str]:
             f"Received: {type(text).__name__} {text!r:.60}"
         )
     if not result:
-        raise DataError(f"The text is empty. Received: {text!r:.300}")
+        raise _is_empty(text)
     return result
+
+
+def _is_empty(text: Text) -> DataError:
+    return DataError(f"The text is empty. Received: {text!r:.300}")
 
 
 def split(

@@ -110,6 +110,17 @@ class Tokenizer(ABC):
     def _ids_by_text(self) -> dict[str, int]:
         return {text: i for i, text in enumerate(self._texts) if i != self.eot_id}
 
+    def border(self, text: str) -> int:
+        """Return the last place where a text can be cut without a change of its ids.
+
+        A long text is then encoded in pieces: ``encode`` of the pieces gives the ids of the whole,
+        whatever follows, and always in the same dtype.
+
+        Returns:
+            A place in [0, len(text)]; 0 if none is known, and the default.
+        """
+        return 0
+
     def decoder(self, after: int | None = None) -> Decoder:
         """Return a decoder for one text.
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from textrnn.checks import check_choice, check_int, named_arguments
-from textrnn.errors import DataError, UnknownTokenError, VocabError
+from textrnn.errors import UnknownTokenError, VocabError
 from textrnn.text.levels import LEVELS
+from textrnn.text.pieces import Pieces, check_texts
 from textrnn.text.tokenizer import Decoder, Tokenizer, check_ids
 from textrnn.text.tokens import (
     LEAVE_OUT,
@@ -140,8 +141,10 @@ class Vocab(Tokenizer):
         check_int("min_freq", min_freq, 1)
         if max_size is not None:
             check_int("max_size", max_size, 1)
-        tokens, unk = LEVELS[level].collect(_check_texts(text), max_size, min_freq)
-        return cls(tokens, level, unk=unk, eot=not isinstance(text, str))
+        kind = LEVELS[level]
+        texts = check_texts(text, kind.border, one_to_one=kind.one_to_one)
+        tokens, unk = kind.collect(texts, max_size, min_freq)
+        return cls(tokens, level, unk=unk, eot=not isinstance(text, str | Pieces))
 
     def extend(self, text: str | Iterable[str], **limits: Any) -> "Vocab":
         """Return a vocabulary that also has the tokens of another text; this one if none is new.
@@ -164,7 +167,7 @@ class Vocab(Tokenizer):
             other = Vocab.from_text(text, self.level, **limits)
             new = [token for token in other._known if token not in self.stoi]
             unk |= other.unk_id is not None
-        eot = self.eot_id is not None or not isinstance(text, str)
+        eot = self.eot_id is not None or not isinstance(text, str | Pieces)
         both = Vocab([*self._known, *new], self.level, unk=unk, eot=eot)
         return self if len(both) == len(self) else both
 
@@ -280,6 +283,10 @@ class Vocab(Tokenizer):
             return super().decode(ids)
         return "".join(map(self.itos.__getitem__, check_ids(ids, len(self)).tolist()))
 
+    def border(self, text: str) -> int:
+        """Return the last place where a text can be cut without a change of its ids."""
+        return self._level.border(text)
+
     def decoder(self, after: int | None = None) -> Decoder:
         """Return a decoder for one text.
 
@@ -335,15 +342,3 @@ class Vocab(Tokenizer):
                 f"Received: level={level!r:.40}, unk={unk!r:.40}, eot={eot!r:.40}"
             )
         return cls(tokens, level, unk=unk, eot=eot)
-
-
-def _check_texts(text: str | Iterable[str]) -> list[str]:
-    """Return a text or documents as a list of ``str`` that are not all empty."""
-    documents = [text] if isinstance(text, str | bytes | bytearray) else list(text)
-    for document in documents:
-        check_str(document)
-    if not any(documents):
-        raise DataError(
-            f"The text is empty: there are no tokens to collect. Received: {text!r:.60}"
-        )
-    return documents

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -37,6 +37,13 @@ class Level(ABC):
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
 
+    def border(self, text: str) -> int:
+        """Return the last place in a text that no token spans, whatever follows; 0 for none.
+
+        The tokens before and after it do not depend on each other.
+        """
+        return text.rfind(self.joint) + len(self.joint) if self.joint in text else 0
+
     def span(self, text: str, index: int) -> tuple[int, int]:
         """Return the begin and the end of token number ``index`` in the text."""
         start = end = 0
@@ -54,12 +61,12 @@ class Level(ABC):
         return Counter(self.cut(text))
 
     def collect(
-        self, texts: Sequence[str], max_size: int | None, min_freq: int
+        self, texts: Iterable[str], max_size: int | None, min_freq: int
     ) -> tuple[list[str], bool]:
         """Return the tokens of a vocabulary, in the order of their ids, and if any were left out.
 
         Args:
-            texts: a text, or documents; no token spans two of them.
+            texts: a text, its pieces, or documents; no token spans two of them.
             max_size: as in ``Vocab.from_text``.
             min_freq: likewise.
 
@@ -67,7 +74,7 @@ class Level(ABC):
             VocabError: no token occurs ``min_freq`` times.
         """
         counts: Counter[str] = Counter()
-        for text in ["".join(texts)] if self.one_to_one else texts:
+        for text in texts:
             counts.update(self.count(text))
         kept = [token for token, n in counts.items() if n >= min_freq]
         if not kept:

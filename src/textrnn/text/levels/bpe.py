@@ -7,8 +7,9 @@ left. So the list of tokens, in its order, is all there is to save.
 """
 
 import heapq
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ _PIECE = (
     rf" ?[\p{{L}}\p{{M}}]{{1,{_LONGEST}}}| ?\p{{N}}{{1,3}}"
     rf"| ?[^\s\p{{L}}\p{{M}}\p{{N}}]{{1,{_LONGEST}}}|\s{{1,{_LONGEST}}}(?!\S)|\s"
 )
+_BORDER = re.compile(r"(?s:.*)\S(?=[ \n])")
 _MOST_PIECES = 50_000  # the most different pieces to learn from
 _MOST_CACHED = 1 << 18
 
@@ -60,8 +62,13 @@ class BPELevel(Level):
         pieces: list[str] = _pieces().findall(text)
         return pieces
 
+    def border(self, text: str) -> int:
+        """Return the place before the last space or line break after a visible character."""
+        match = _BORDER.match(text)
+        return match.end() if match else 0
+
     def collect(
-        self, texts: Sequence[str], max_size: int | None, min_freq: int
+        self, texts: Iterable[str], max_size: int | None, min_freq: int
     ) -> tuple[list[str], bool]:
         """Learn tokens from texts: the 256 bytes, and merged runs.
 

@@ -48,12 +48,16 @@ class ByteLevel(Level):
         """Return those that do not stand for one byte."""
         return [token for token in tokens if not isinstance(token, str) or token not in _BYTES]
 
+    def border(self, text: str) -> int:
+        """Return the end of the text: a token is never longer than a character."""
+        return len(text)
+
     def cut(self, text: str) -> Sequence[str]:
         """Return the tokens of a text."""
         return [BYTES[byte] for byte in to_utf8(text)]
 
     def collect(
-        self, texts: Sequence[str], max_size: int | None, min_freq: int
+        self, texts: Iterable[str], max_size: int | None, min_freq: int
     ) -> tuple[list[str], bool]:
         """Return the 256 bytes, whatever the texts."""
         if (max_size or 256) < 256 or min_freq > 1:

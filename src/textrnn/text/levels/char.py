@@ -23,6 +23,10 @@ class CharLevel(Level):
         """Return those that are not one code point."""
         return [token for token in tokens if not isinstance(token, str) or len(token) != 1]
 
+    def border(self, text: str) -> int:
+        """Return the end of the text: a token is never longer than a character."""
+        return len(text)
+
     def cut(self, text: str) -> Sequence[str]:
         """Return the text, which is the sequence of its code points."""
         return text
