@@ -13,7 +13,6 @@ from textrnn.generation.steppers.base import (
     Layout,
     State,
     Stepper,
-    StepSession,
     Tensors,
     config_choice,
     config_int,
@@ -28,7 +27,7 @@ BINS = (len(_COUNTS) + 1) * (len(_TYPES) + 1)
 """How finely ``NGramStepper.bins`` tells contexts apart."""
 
 _CHUNK = 1 << 18  # tokens that ``loss`` scores at once
-_FEW = 4  # up to this number of texts are stepped one by one
+_FEW = 4  # up to this number of texts, or of tokens in a row, are treated one by one
 
 
 class NGramStepper(Stepper):
@@ -80,12 +79,13 @@ class NGramStepper(Stepper):
 
     def start(self, texts: int, state: State = None, *, batched: bool = False) -> "NGramSession":
         """Return a session that steps so many texts from a state."""
-        return NGramSession(self, state, batched)
+        return NGramSession(self, texts, state)
 
     def _make_views(self) -> tuple[memoryview, ...]:
         """Return arrays as memory views, in which reading one number takes half the time."""
         trie = self.trie
-        arrays: tuple[Any, ...] = (trie.starts, trie.tokens, trie.suffixes, self._gammas)
+        arrays: tuple[Any, ...] = (trie.starts, trie.tokens, trie.suffixes)
+        arrays += (self._gammas, self._scores)
         return tuple(memoryview(array) for array in arrays)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -132,16 +132,12 @@ class NGramStepper(Stepper):
         if len(ids) > _FEW:
             nodes = self.advance(nodes, np.asarray(ids)[:, None])[:, -1]
             return self.score(nodes), (nodes,)
-        logits = np.empty((len(ids), self.vocab_size), dtype=np.float32)
-        pairs = zip(nodes.tolist(), np.asarray(ids).tolist(), strict=True)
-        nodes = np.array([self._next(node, token) for node, token in pairs], dtype=np.int64)
-        for node, row in zip(nodes.tolist(), logits, strict=True):
-            self._score_one(node, row)
-        return logits, (nodes,)
+        session = NGramSession(self, len(ids), (nodes,))
+        return session.step(ids), session.state(list(range(len(ids))))
 
-    def _next(self, node: int, token: int) -> int:
+    def next_context(self, node: int, token: int) -> int:
         """Return the longest context after one more token."""
-        starts, tokens, suffixes, _ = self._views
+        starts, tokens, suffixes, *_ = self._views
         while True:
             end = starts[node + 1]
             child = bisect_left(tokens, token, starts[node], end)
@@ -151,9 +147,9 @@ class NGramStepper(Stepper):
                 return 0
             node = suffixes[node]
 
-    def _score_one(self, node: int, row: NDArray[np.float32]) -> None:
+    def score_one(self, node: int, row: NDArray[np.float32]) -> None:
         """Write the scores after one context into ``row`` (V,)."""
-        starts, _, suffixes, gammas = self._views
+        starts, tokens, suffixes, gammas, scores = self._views
         longer, gain = [], 0.0
         while node >= self._dense_nodes:
             longer.append((starts[node], starts[node + 1], gain))
@@ -161,7 +157,11 @@ class NGramStepper(Stepper):
             node = suffixes[node]
         np.add(self._dense[node], gain, out=row, casting="same_kind")
         for first, end, gain in reversed(longer):
-            row[self.trie.tokens[first:end]] = self._scores[first:end] + gain
+            if end - first > _FEW:
+                row[self.trie.tokens[first:end]] = self._scores[first:end] + gain
+            else:  # faster for so few
+                for i in range(first, end):
+                    row[tokens[i]] = scores[i] + gain
 
     def advance(self, nodes: NDArray[np.int64], ids: NDArray[Any]) -> NDArray[np.int64]:
         """Return the longest context after each token of some texts.
@@ -248,15 +248,33 @@ class NGramStepper(Stepper):
         return total / (len(ids) - 1)
 
 
-class NGramSession(StepSession):
-    """Steps texts through a model of n-grams, and says how far its scores are to be trusted."""
+class NGramSession:
+    """Steps N texts through a model of n-grams, and says how far its scores are to be trusted."""
 
-    _stepper: NGramStepper
+    def __init__(self, stepper: NGramStepper, texts: int, state: State) -> None:
+        self._stepper = stepper
+        self._nodes = np.zeros(texts, dtype=np.int64) if state is None else state[0].copy()
+        self._few = texts <= _FEW
+        self._rows = np.empty((texts if self._few else 0, stepper.vocab_size), dtype=np.float32)
+
+    def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
+        """Read one token of each text; return the scores after it, valid until the next step."""
+        stepper = self._stepper
+        if not self._few:
+            self._nodes = stepper.advance(self._nodes, np.asarray(ids)[:, None])[:, -1]
+            return stepper.score(self._nodes)
+        for i, token in enumerate(ids.tolist()):
+            self._nodes[i] = node = stepper.next_context(self._nodes.item(i), token)
+            stepper.score_one(node, self._rows[i])
+        return self._rows
 
     def bins(self) -> NDArray[np.intp]:
         """Return the bin (N,) of each text's context after the last step."""
-        assert self._state is not None
-        return self._stepper.bins(self._state[0])
+        return self._stepper.bins(self._nodes)
+
+    def state(self, rows: list[int]) -> State:
+        """Return the state of some of the texts."""
+        return (self._nodes[rows],)
 
 
 def _at_depth(trie: Trie, nodes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
