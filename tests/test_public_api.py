@@ -90,7 +90,7 @@ def test_an_unknown_name_is_an_attribute_error():
     "code",
     [
         "import textrnn",
-        "from textrnn import load_sampler, Vocab, ContiguousBatcher, DataError",
+        "from textrnn import load_sampler, GeneratedText, Vocab, ContiguousBatcher, DataError",
         "import textrnn.cli",
         "import textrnn.datasets",
     ],

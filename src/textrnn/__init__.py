@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from textrnn.generation.loading import load_sampler
     from textrnn.generation.sampler import Sampler
+    from textrnn.generation.sequence import GeneratedText
     from textrnn.generator import TextGenerator
     from textrnn.history import History
     from textrnn.models import (
@@ -105,6 +106,7 @@ _HOMES = {
     ],
     "textrnn.generation.loading": ["load_sampler"],
     "textrnn.generation.sampler": ["Sampler"],
+    "textrnn.generation.sequence": ["GeneratedText"],
     "textrnn.training.trainer": ["Trainer"],
     "textrnn.text.tokenizer": ["Tokenizer"],
     "textrnn.text.sources": ["read_text"],
@@ -123,6 +125,7 @@ __all__ = [
     "EarlyStopping",
     "FileFormatError",
     "GRUModel",
+    "GeneratedText",
     "History",
     "KeepBestWeights",
     "LSTMModel",
