@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from textrnn import TextGenerator
 from textrnn.training import distributed
 
 WORKER = """
@@ -86,3 +87,16 @@ def test_one_process_is_left_as_it_is():
     value = torch.tensor([2.0])
     assert distributed.rank_and_world_size() == (0, 1)
     assert distributed.all_reduce_mean(value) is value
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
+def test_processes_that_were_not_joined_are_warned(monkeypatch):
+    """By ``torchrun`` alone each would train on all of the text, without a word."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    gen = TextGenerator(hidden_size=4, seed=0)
+    with pytest.warns(UserWarning, match=r"2 processes, .*\.init_process_group\(\)") as seen:
+        gen.fit("abc" * 100, epochs=1, batch_size=2, seq_len=8, verbose=0)
+    assert [warning.filename for warning in seen] == [__file__]
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    gen.fit("abc" * 100, epochs=1, batch_size=2, seq_len=8, verbose=0)

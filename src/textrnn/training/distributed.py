@@ -1,12 +1,17 @@
 """Training in several processes, with torch.distributed; in one process nothing changes.
 
-Start them with ``torchrun --nproc-per-node 2 train.py``. Each process reads its own rows of
+Start them with ``torchrun --nproc-per-node 2 train.py``, and join them with
+``torch.distributed.init_process_group`` before ``fit``. Each process reads its own rows of
 every batch (``ContiguousBatcher`` takes ``rank`` and ``world_size``), and gradients are
 averaged, so the weights are the same in every process, and the same as with one process.
 """
 
+import os
+
 import torch
 from torch import nn
+
+from textrnn.checks import warn
 
 
 def rank_and_world_size() -> tuple[int, int]:
@@ -18,6 +23,18 @@ def rank_and_world_size() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
+
+
+def warn_if_alone() -> None:
+    """Warn if ``torchrun`` started several processes that do not know of each other."""
+    if not torch.distributed.is_available() or torch.distributed.is_initialized():
+        return
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and torch.distributed.is_torchelastic_launched():
+        warn(
+            f"torchrun started {processes} processes, but each trains alone, on all of the text: "
+            "call torch.distributed.init_process_group() before fit, and they train together."
+        )
 
 
 def broadcast_parameters(model: nn.Module) -> None:

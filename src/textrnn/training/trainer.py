@@ -184,6 +184,7 @@ class Trainer:
         self.begun = self.finished = self.backed_up = self._ended = False
         self.state, steps = None, 1
         if self.train_step is not None:
+            distributed.warn_if_alone()
             rank, self.world_size = distributed.rank_and_world_size()
             ranks = {"rank": rank, "world_size": self.world_size}
             self.train_step.world_size = self.world_size
