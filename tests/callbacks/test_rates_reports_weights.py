@@ -162,11 +162,12 @@ def test_silent_training(text, capsys):
 
 @pytest.mark.parametrize("verbose", [2, "auto"])
 def test_training_with_a_line_an_epoch(text, capsys, verbose):
-    """Elsewhere than in a terminal, standard error gets a headline and a line an epoch."""
+    """Not in a terminal: standard error gets a headline, a remark on the text, a line an epoch."""
     history = fit_with(verbose, text).history
     out, err = capsys.readouterr()
-    headline, *lines = err.splitlines()
+    headline, remark, *lines = err.splitlines()
     assert out == ""
+    assert "characters are very few" in remark
     assert headline.startswith("GRUModel(vocab_size=")
     assert "hidden_size=8" in headline
     assert "batch_size=8, seq_len=32" in headline
