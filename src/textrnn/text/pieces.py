@@ -11,7 +11,7 @@ from textrnn.errors import DataError, UnknownTokenError
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import check_str
 
-_PIECE = 1 << 22  # characters of a text in memory that are encoded at a time
+_PIECE = 1 << 20  # characters of a text in memory that are encoded at a time
 _BLOCK = 1 << 16  # ids that are decoded at a time
 
 

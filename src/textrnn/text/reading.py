@@ -36,7 +36,7 @@ _KINDS = {  # files that are not text, by their first bytes
 }
 _GUESSES = ("cp1252", "cp1250", "iso-8859-2", "cp1251", "koi8-r", "cp1253", "gbk", "shift_jis")
 _LONGEST_MARK = 16  # bytes at the beginning of a file by which its kind is known
-_PIECE = 1 << 22  # bytes that are read at a time
+_PIECE = 1 << 20  # bytes that are read at a time
 _SHOWN = 40  # characters to show of a line that cannot be read
 _MOST_GUESSES = 4
 
@@ -65,7 +65,7 @@ def read_file(path: Path, encoding: str | None = None) -> str:
 
 
 def read_pieces(path: Path, encoding: str | None = None) -> Iterator[str]:
-    """Yield the text that ``read_file`` returns, about 4 MB of the file at a time.
+    """Yield the text that ``read_file`` returns, about 1 MB of the file at a time.
 
     Args:
         path: as in ``read_file``.
