@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from textrnn import TextGenerator, Vocab
-from textrnn.text.corpus import read_corpus, spelling_bits
+from textrnn.text.corpus import read_corpus
+from textrnn.text.spelling import spelling_bits
 
 
 def random_words(number, length=10, letters="abcdefghijklmnopqrstuvwxyz", seed=0):

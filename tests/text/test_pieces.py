@@ -8,11 +8,12 @@ import pytest
 from textrnn.errors import DataError, UnknownTokenError
 from textrnn.text import pieces as module
 from textrnn.text import reading
-from textrnn.text.corpus import encode_source, read_corpus, spelling_bits
+from textrnn.text.corpus import encode_source, read_corpus
 from textrnn.text.levels import LEVELS
 from textrnn.text.pieces import Pieces, encode_pieces
 from textrnn.text.reading import read_file, read_pieces
 from textrnn.text.sources import open_source
+from textrnn.text.spelling import spelling_bits
 from textrnn.text.vocab import Vocab
 
 TEXT = (

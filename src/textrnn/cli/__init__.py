@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from textrnn.checks import check_choice
 from textrnn.cli.inputs import read_input, read_stdin
 from textrnn.cli.parser import make_parser
-from textrnn.errors import (
-    NonFiniteError,
-    TextRNNError,
-    UnknownTokenError,
-    visible,
-)
+from textrnn.errors import DataError, NonFiniteError, TextRNNError, UnknownTokenError, visible
 from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -166,6 +161,27 @@ def _print_sample(text: str) -> None:
     print_above_bar("    " + text.replace("\n", "\n    ") + "\n")
 
 
+def _tokenize(args: argparse.Namespace) -> int:
+    from textrnn.generation.loading import load_sampler
+    from textrnn.text.pieces import Pieces
+    from textrnn.text.sources import open_source
+    from textrnn.text.token_file import check_token_output, write_tokens
+
+    output, limits = Path(args.output), _limits(args)
+    check_token_output(output)
+    if args.base is not None and (limits or args.level):
+        raise ValueError("--from takes the model's vocabulary as it is; leave out the others.")
+    text = open_source(Path(args.file), args.encoding)
+    if isinstance(text, list):
+        raise DataError(f"A token file holds one text; name a file. Received: {args.file!r}")
+    pieces = Pieces.of(text) if isinstance(text, str) else text
+    base = None if args.base is None else load_sampler(args.base).vocab
+    vocab = base or _vocab(pieces, args.level or "char", limits)
+    tokens = write_tokens(output, pieces, vocab)
+    _print(f"{len(tokens.ids):,} tokens of {len(vocab):,} different ones: {output}")
+    return 0
+
+
 def _train(args: argparse.Namespace) -> int:
     from textrnn.callbacks import BackupAndRestore, Callback, SampleText
 
@@ -206,7 +222,7 @@ def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
 
     names = ("model", "level", "seed", "hidden_size", "num_layers", "dropout", "order", "window")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    limits = {n: getattr(args, n) for n in ("min_freq", "max_size") if getattr(args, n) is not None}
+    limits = _limits(args)
     if args.base is None:
         if limits:
             given["vocab"] = _vocab(text, given.pop("level", "char"), limits)
@@ -217,14 +233,22 @@ def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
     return TextGenerator.load(args.base, device=args.device)
 
 
+def _limits(args: argparse.Namespace) -> dict[str, int]:
+    """Return the limits of a vocabulary that were given."""
+    names = ("min_freq", "max_size")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
 def _vocab(text: Any, level: str, limits: dict[str, int]) -> "Vocab":
     """Return the vocabulary of what ``read_input`` gave, within these limits and the level's."""
     from textrnn.text.levels import LEVELS
+    from textrnn.text.pieces import Pieces
     from textrnn.text.sources import open_source
     from textrnn.text.vocab import Vocab
 
     check_choice("level", level, LEVELS)
-    return Vocab.from_text(open_source(text), level, **{**LEVELS[level].limits, **limits})
+    source = text if isinstance(text, Pieces) else open_source(text)
+    return Vocab.from_text(source, level, **{**LEVELS[level].limits, **limits})
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -315,6 +339,7 @@ def _info(args: argparse.Namespace) -> int:
 COMMANDS = {
     "check": _check,
     "demo": _demo,
+    "tokenize": _tokenize,
     "train": _train,
     "generate": _generate,
     "evaluate": _evaluate,

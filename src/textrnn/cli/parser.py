@@ -40,6 +40,16 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
     check.set_defaults(run="check")
 
+    tokenize = commands.add_parser("tokenize", help="write a text as ids, larger than memory")
+    tokenize.add_argument("file", metavar="FILE", help="a UTF-8 text, of any size")
+    tokenize.add_argument("-o", "--output", required=True, help="where to, as FILE.bin")
+    tokenize.add_argument("--from", dest="base", metavar="MODEL", help="with a model's vocabulary")
+    tokenize.add_argument("--level", help=f"what a token is: {', '.join(LEVELS)} (default: char)")
+    tokenize.add_argument("--min-freq", type=int, help="leave out tokens that occur less often")
+    tokenize.add_argument("--max-size", type=int, help="keep only this many tokens")
+    tokenize.add_argument("--encoding", help="of FILE, such as cp1252 (default: UTF-8)")
+    tokenize.set_defaults(run="tokenize")
+
     train = commands.add_parser("train", help="learn from a text and save the model")
     _add_input(train)
     train.add_argument("-o", "--output", required=True, help="where to save the model")

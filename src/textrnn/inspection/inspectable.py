@@ -15,9 +15,10 @@ from textrnn.history import History
 from textrnn.inspection import embeddings, layer_groups, summary
 from textrnn.inspection.summary import Summary
 from textrnn.models.base import LanguageModel, device_of
-from textrnn.text.corpus import encode_source, spelling_bits
-from textrnn.text.given_ids import given_ids, token_length
+from textrnn.text.corpus import encode_source
+from textrnn.text.given_ids import given_ids
 from textrnn.text.sources import Text, open_source
+from textrnn.text.spelling import spelling_bits
 from textrnn.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ class Inspectable(ABC):
             NotFittedError: there was no ``fit`` yet.
             UnknownTokenError: the text has a token that the vocabulary does not hold.
         """
-        given = given_ids(text)
-        source = "" if given is not None else open_source(text)
         with self._reading() as (vocab, model):
-            if given is not None:
-                return loss.evaluate(model, given, chars_per_token=token_length(given, vocab))
-            ids, ratio = encode_source(source, vocab, unknown)
-            spelling = spelling_bits(vocab, source, ids, ratio)
+            if (given := given_ids(text, vocab)) is not None:
+                ids, ratio, spelling = given.ids, given.chars_per_token, given.spelling(given.ids)
+            else:
+                source = open_source(text)
+                ids, ratio = encode_source(source, vocab, unknown)
+                spelling = spelling_bits(vocab, source, ids, ratio)
             return loss.evaluate(model, ids, chars_per_token=ratio, spelling=spelling)
 
     @named_arguments
@@ -94,10 +95,11 @@ class Inspectable(ABC):
         Raises:
             NotFittedError, UnknownTokenError: as ``evaluate``.
         """
-        given = given_ids(text)
-        source = "" if given is not None else open_source(text)
         with self._reading() as (vocab, model):
-            ids = encode_source(source, vocab, unknown)[0] if given is None else given
+            if (given := given_ids(text, vocab)) is not None:
+                ids = given.ids
+            else:
+                ids, _ = encode_source(open_source(text), vocab, unknown)
             if vocab.eot_id is None:
                 ids = np.concatenate([[vocab.start_id], ids])
             nats = loss.surprisals(model, ids).tolist()

@@ -1,6 +1,5 @@
 """A corpus: a text as ids, split into a part to train on and a part to validate on."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from textrnn.checks import check_number
 from textrnn.errors import UnknownTokenError
 from textrnn.text.documents import chars_per_token, reorder, with_boundaries
-from textrnn.text.given_ids import given_ids, token_length
+from textrnn.text.given_ids import GivenIds, given_ids
 from textrnn.text.levels import LEVELS
 from textrnn.text.novelty import hash_documents
 from textrnn.text.pieces import Pieces, blocks, decoded_length, encode_pieces
 from textrnn.text.sources import Text, open_source, split
+from textrnn.text.spelling import bits_of_unknown, unknown_share
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import LEAVE_OUT
 from textrnn.text.vocab import Vocab
@@ -142,11 +142,8 @@ def read_corpus(
     ('abracada', 'bra')
     """
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
-    if (ids := given_ids(text)) is not None:
-        valid_ids = None if validation_data is None else given_ids(validation_data)
-        length = token_length(ids, vocab)
-        train, held_out = split(ids, validation_split, valid_ids)
-        return Corpus(train, held_out if len(held_out) else None, vocab, (length, length))
+    if (given := given_ids(text, vocab)) is not None:
+        return _given(given, validation_split, validation_data)
     source = open_source(text)
     valid = None if validation_data is None else open_source(validation_data)
     try:
@@ -154,6 +151,17 @@ def read_corpus(
     except UnknownTokenError as error:  # fit has no `unknown`
         advice = "Pass vocab=vocab.extend(text), or leave `vocab` out."
         raise UnknownTokenError(str(error).replace(LEAVE_OUT, advice)) from None
+
+
+def _given(tokens: GivenIds, validation_split: float, validation_data: Text | None) -> Corpus:
+    """Return the corpus of a text that was handed over as ids."""
+    valid = None if validation_data is None else given_ids(validation_data, tokens.vocab)
+    ids, valid_ids = split(tokens.ids, validation_split, None if valid is None else valid.ids)
+    held = valid or tokens
+    ratios = tokens.chars_per_token, held.chars_per_token
+    spelling = tokens.spelling(ids), held.spelling(valid_ids)
+    kept = valid_ids if len(valid_ids) else None
+    return Corpus(ids, kept, tokens.vocab, ratios, spelling=spelling)
 
 
 def _corpus(
@@ -287,57 +295,15 @@ def _random(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def spelling_bits(
-    vocab: Tokenizer, source: Source, ids: NDArray[Any], chars_per_token: float
-) -> float:
-    """Return the bits per character that it takes to spell the unknown tokens of a text.
-
-    An unknown token says only that there is one. A code that holds the text must spell it, too:
-    each character that no known token writes counts as a choice among all characters that occur
-    in the text.
-
-    Args:
-        vocab: it made the ids.
-        source: the text, or documents.
-        ids: (N,) the ids.
-        chars_per_token: the mean length of a token in characters.
-
-    >>> vocab = Vocab(["the", "cat"], "word", unk=True)
-    >>> round(spelling_bits(vocab, "the dog", vocab.encode("the dog"), 3.5), 3)  # " dog" is spelled
-    1.604
-    """
-    share = _unknown_share(vocab, ids)
-    texts = [source] if isinstance(source, str) else source
-    return share and _bits_of_unknown(vocab, texts, [ids]) * share / chars_per_token
-
-
 def _with_spelling(corpus: Corpus, texts: Iterable[str]) -> Corpus:
     """Return a corpus of these texts that knows what its unknown tokens take to spell."""
     parts = [ids for ids in (corpus.ids, corpus.valid_ids) if ids is not None]
     vocab = corpus.vocab
-    if vocab is None or not any(_unknown_share(vocab, ids) for ids in parts):
+    if vocab is None or not any(unknown_share(vocab, ids) for ids in parts):
         return corpus
-    each = _bits_of_unknown(vocab, texts, parts)
+    each = bits_of_unknown(vocab, texts, parts)
     spelling = [
-        each * _unknown_share(vocab, ids) / ratio
+        each * unknown_share(vocab, ids) / ratio
         for ids, ratio in zip(parts, corpus.chars_per_token, strict=False)
     ]
     return replace(corpus, spelling=(spelling[0], spelling[-1]))
-
-
-def _bits_of_unknown(vocab: Tokenizer, texts: Iterable[str], parts: list[NDArray[Any]]) -> float:
-    """Return what it takes to spell an unknown token, in bits, on average over those of texts."""
-    different, length = set[str](), 0
-    for text in texts:
-        different.update(text)
-        length += len(text)
-    known = (part[part != vocab.unk_id] for ids in parts for part in blocks(ids))
-    letters = max(0, length - decoded_length(vocab, known))
-    unknown = sum(int(np.count_nonzero(ids == vocab.unk_id)) for ids in parts)
-    return letters * math.log2(max(2, len(different))) / unknown
-
-
-def _unknown_share(vocab: Tokenizer, ids: NDArray[Any]) -> float:
-    if vocab.unk_id is None or not len(ids):
-        return 0.0
-    return int(np.count_nonzero(ids == vocab.unk_id)) / len(ids)

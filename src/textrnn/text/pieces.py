@@ -110,17 +110,26 @@ def encode_pieces(
     """
     data, characters = bytearray(), 0  # a bytearray grows in place
     dtype = np.asarray(vocab.encode("", unknown=unknown)).dtype
-    for piece in pieces.cut(vocab.border):
-        try:
-            ids = np.asarray(vocab.encode(piece, unknown=unknown))
-        except UnknownTokenError as error:
-            if not characters:
-                raise
-            raise UnknownTokenError(f"After {characters:,} characters: {error}") from None
+    for piece, ids in encode_each(pieces, vocab, unknown):
         dtype = dtype if data else ids.dtype
         data += ids.astype(dtype, order="C", casting="safe", copy=False).data
         characters += len(piece)
     return np.frombuffer(data, dtype), characters
+
+
+def encode_each(
+    pieces: Pieces, vocab: Tokenizer, unknown: str | None = None
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield a text piece by piece, each with its ids (N,); the arguments are as above."""
+    characters = 0
+    for piece in pieces.cut(vocab.border):
+        try:
+            yield piece, np.asarray(vocab.encode(piece, unknown=unknown))
+        except UnknownTokenError as error:
+            if not characters:
+                raise
+            raise UnknownTokenError(f"After {characters:,} characters: {error}") from None
+        characters += len(piece)
 
 
 def decoded_length(vocab: Tokenizer, parts: Iterable[NDArray[Any]]) -> int:

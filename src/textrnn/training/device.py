@@ -99,7 +99,8 @@ def _cpu_precision() -> str:
 
 def ids_to_device(ids: NDArray[Any], device: torch.device) -> torch.Tensor:
     """Return ids on a device, as small integers; each batch is widened when it is used."""
-    if ids.dtype.kind == "u" and ids.dtype.itemsize > 1:  # torch supports few operations on these
+    wide = ids.dtype.kind == "u" and ids.dtype.itemsize > 1  # torch can do little with these
+    if wide and (device.type != "cpu" or ids.dtype.itemsize > 2):
         ids = ids.astype(np.int32)
     with warnings.catch_warnings():  # a memory map may be read-only; nothing here writes to it
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
