@@ -1,6 +1,7 @@
 """Token files: ids on disk, mapped into memory."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from textrnn.errors import DataError, VocabError
 from textrnn.text import reading
 from textrnn.text.corpus import read_corpus
 from textrnn.text.levels import LEVELS
-from textrnn.text.pieces import Pieces
+from textrnn.text.pieces import Pieces, blocks, release
 from textrnn.text.token_file import open_tokens, write_tokens
 from textrnn.text.vocab import Vocab
 
@@ -127,3 +128,24 @@ def test_only_token_files_are_replaced(tmp_path, capsys):
     assert main(["tokenize", str(source), "-o", str(path)]) == 1
     assert "is no token file of textrnn and is not replaced" in capsys.readouterr().err
     assert source.read_text(encoding="utf-8") == "abba"
+
+
+def resident(ids):
+    """Return how many kB of a memory map are in memory, as Linux counts them."""
+    entries = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(ids.filename))[1:]
+    return sum(int(re.search(r"Rss: +(\d+) kB", entry)[1]) for entry in entries)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="smaps is Linux's")
+def test_what_was_read_of_a_token_file_does_not_stay_in_memory(tmp_path):
+    """Neither after a scan of all ids nor after a part of them was read."""
+    path = tmp_path / "text.bin"
+    ids = write_tokens(path, Pieces.of("ab" * (1 << 19)), Vocab("ab")).ids
+    assert ids.sum() == 1 << 19
+    assert resident(ids) >= 1 << 10
+    assert sum(int(part.sum()) for part in blocks(ids[5:])) == (1 << 19) - 2
+    assert resident(ids) < 100
+    writable = np.memmap(path, mode="c")
+    writable[0] = 1
+    release(writable)
+    assert writable[0] == 1

@@ -87,7 +87,8 @@ class Corpus:
         for ids in (self.ids, self.valid_ids):
             if ids is None or not len(ids):
                 continue
-            low, high = int(ids.min()), int(ids.max())
+            extremes = [(int(part.min()), int(part.max())) for part in blocks(ids)]
+            low, high = min(extremes)[0], max(high for _, high in extremes)
             if low < 0 or high >= vocab_size:
                 raise ValueError(
                     f"Ids must be at least 0 and below the model's vocab_size, {vocab_size}. "

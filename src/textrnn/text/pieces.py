@@ -1,5 +1,6 @@
 """One text in pieces, so that a file larger than memory can be counted and encoded."""
 
+import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from textrnn.text.tokens import check_str
 
 _PIECE = 1 << 20  # characters of a text in memory that are encoded at a time
 _BLOCK = 1 << 16  # ids that are decoded at a time
+_RELEASED = 64  # blocks of a memory map that stay in memory
 
 
 @dataclass(frozen=True)
@@ -148,5 +150,22 @@ def decoded_length(vocab: Tokenizer, parts: Iterable[NDArray[Any]]) -> int:
 
 
 def blocks(ids: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield views of ids (N,), one part after the other."""
-    return (ids[first : first + _BLOCK] for first in range(0, len(ids), _BLOCK))
+    """Yield views of ids (N,), one part after the other; a memory map does not stay in memory."""
+    for number, first in enumerate(range(0, len(ids), _BLOCK)):
+        yield ids[first : first + _BLOCK]
+        if number % _RELEASED == 0:
+            release(ids)
+    release(ids)
+
+
+def release(ids: NDArray[Any]) -> None:
+    """Let the system drop what was read of a memory map; it is read again when it is needed.
+
+    Nothing happens to other arrays, and to maps that may be written to.
+    """
+    if isinstance(ids, np.memmap) and ids.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        base: Any = ids
+        while not isinstance(base, mmap.mmap | None):
+            base = base.base
+        if base is not None:
+            base.madvise(mmap.MADV_DONTNEED)

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textrnn.text.corpus import Corpus
+from textrnn.text.pieces import release
 
 _FEW = 20_000  # characters
 _PIECE = 40  # tokens that hardly repeat by chance
 _PIECES = 50_000  # the most pieces of the text that are looked up
+_RELEASED = 500  # pieces of a memory map that stay in memory
 _REGION, _REGIONS = 1_000, 10  # tokens, and parts, of the validation text that are looked at
 _LONG_LINE = 20  # characters of a line that hardly repeats by chance
 _FEW_LINES = 20  # lines that may be sorted by chance
@@ -52,10 +54,11 @@ def shared(ids: NDArray[np.integer], others: NDArray[np.integer]) -> float:
     """
     dtype = np.promote_types(ids.dtype, others.dtype)
     step = max(_PIECE, len(others) // _PIECES)
-    pieces = {
-        others[i : i + _PIECE].astype(dtype).tobytes(): i
-        for i in range(0, len(others) - _PIECE + 1, step)
-    }
+    pieces = dict[bytes, int]()
+    for number, first in enumerate(range(0, len(others) - _PIECE + 1, step)):
+        pieces[others[first : first + _PIECE].astype(dtype).tobytes()] = first
+        if number % _RELEASED == 0:
+            release(others)
     found = read = 0
     for start in range(0, len(ids), max(_REGION, len(ids) // _REGIONS)):
         region = ids[start : start + _REGION]

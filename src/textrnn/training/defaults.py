@@ -11,6 +11,7 @@ from textrnn.checks import check_int
 from textrnn.models.base import LanguageModel
 from textrnn.models.registry import ModelSpec, family_of, part_families
 from textrnn.text.corpus import Corpus
+from textrnn.text.pieces import blocks
 from textrnn.text.remarks import remarks
 from textrnn.training import distributed
 from textrnn.training.device import pick_precision
@@ -20,7 +21,6 @@ from textrnn.training.threads import training_speed
 EPOCHS = 10
 """Passes over the text if neither epochs nor minutes are given."""
 
-_BLOCK = 1 << 20  # ids that are counted at a time
 _MANY = 1000  # tokens in a vocabulary: more than an alphabet has
 
 
@@ -235,8 +235,8 @@ def _rare_characters(corpus: Corpus) -> int:
     size = len(vocab)
     counts = np.zeros(size, dtype=np.int64)
     for ids in (part for part in (corpus.ids, corpus.valid_ids) if part is not None):
-        for start in range(0, len(ids), _BLOCK):
-            counts += np.bincount(ids[start : start + _BLOCK], minlength=size)
+        for part in blocks(ids):
+            counts += np.bincount(part, minlength=size)
     rare = int((counts <= 2).sum())
     return rare if rare > max(20, size // 4) else 0
 

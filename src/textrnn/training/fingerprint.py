@@ -13,11 +13,11 @@ from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel
 from textrnn.models.registry import model_type_of
 from textrnn.text.corpus import Corpus
+from textrnn.text.pieces import blocks
 from textrnn.training.optim import OptimizerConfig, make_optimizer
 from textrnn.training.plan import Plan
 
 _POINTS = 256  # the number of points at which schedules are compared
-_CHUNK = 1 << 22  # ids whose digest is computed at a time
 
 
 def fingerprint(
@@ -105,6 +105,6 @@ def _settings(model: LanguageModel, config: OptimizerConfig) -> list[str] | None
 
 def _digest(ids: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for first in range(0, len(ids), _CHUNK):  # as int64, whatever dtype the ids have
-        digest.update(np.ascontiguousarray(ids[first : first + _CHUNK], dtype=np.int64).data)
+    for part in blocks(ids):  # as int64, whatever dtype the ids have
+        digest.update(np.ascontiguousarray(part, dtype=np.int64).data)
     return f"{len(ids)} tokens with sha256 {digest.hexdigest()[:16]}"
