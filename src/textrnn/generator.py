@@ -48,8 +48,7 @@ from textrnn.training.trainer import Trainer
 class TextGenerator(GenerationMixin, Inspectable):
     """Learns from a text and generates more text like it.
 
-    The constructor does no work. ``fit`` chooses what you leave open (the sizes of model and
-    batches, the learning rate) from the text, and shows it.
+    The constructor does no work. ``fit`` chooses from the text what you leave open, and shows it.
 
     Args:
         model: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"window_rnn"``, ``"window_mlp"``, ``"ngram"``,
@@ -153,6 +152,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         seq_len: int | None = None,
         validation_split: float = 0.1,
         validation_data: Text | None = None,
+        cache: str | Path | None = None,
         callbacks: Iterable[Callback] | None = None,
         initial_epoch: int = 0,
         stateful: bool = True,
@@ -162,8 +162,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         """Learn from a text. A second call continues from the weights.
 
         A second call, or a call after ``load``, adds new tokens of the text to the vocabulary.
-        They start with the weights of the same letter or word in another case or without its
-        diacritics, or with the mean of all weights; known tokens keep theirs.
+        They start with the weights of a similar token or the mean; known tokens keep theirs.
 
         Args:
             text: a ``str`` is the text itself, a ``Path`` a UTF-8 file, a list holds documents.
@@ -173,6 +172,7 @@ class TextGenerator(GenerationMixin, Inspectable):
             seq_len: the length of back-propagation through time, in tokens; chosen if None.
             validation_split: the part held out, in [0, 1): a text's end, or random documents.
             validation_data: a text for validation instead.
+            cache: where the ids of a ``Path`` are kept, "FILE.bin", and read from the next time.
             callbacks: as in Keras; see ``textrnn.callbacks``.
             initial_epoch: the number of the first epoch, to continue counting.
             stateful: whether the state is carried from window to window in training.
@@ -203,7 +203,7 @@ class TextGenerator(GenerationMixin, Inspectable):
         check_callbacks(callbacks)
         check_choice("verbose", verbose, VERBOSE)
         with self._lock.training():
-            corpus = self._read(text, validation_split, validation_data)
+            corpus = self._read(text, validation_split, validation_data, cache)
             saved = next((found for c in callbacks if (found := c.saved_plan())), None)
             plan = self._setup.plan(corpus, asked, began, model=self.model, saved=saved)
             was_trained = self.vocab is not None and self.model is not None
@@ -264,8 +264,8 @@ class TextGenerator(GenerationMixin, Inspectable):
                 seed=self.seed,
             )
 
-    def _read(self, text: Text, split: float = 0.1, held: Text | None = None) -> Corpus:
-        return read_corpus(text, self.level, self.vocab, self._extends, split, held, self.seed)
+    def _read(self, text: Text, *how: Any) -> Corpus:
+        return read_corpus(text, self.level, self.vocab, self._extends, self.seed, *how)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to generate, evaluate and train further to one file.

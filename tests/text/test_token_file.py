@@ -149,3 +149,49 @@ def test_what_was_read_of_a_token_file_does_not_stay_in_memory(tmp_path):
     writable[0] = 1
     release(writable)
     assert writable[0] == 1
+
+
+def test_a_cache_is_used_until_text_level_or_vocabulary_change(tmp_path):
+    """Then it is made anew, and so it is once it is damaged."""
+    source, cache = tmp_path / "text.txt", tmp_path / "cache.bin"
+
+    def read(text, level="char", vocab=None, grow=False):
+        source.write_text(text, encoding="utf-8")
+        corpus = read_corpus(source, level, vocab, grow, validation_split=0, cache=cache)
+        of_text = read_corpus(text, level, vocab, grow, validation_split=0)
+        assert corpus.vocab == of_text.vocab
+        np.testing.assert_array_equal(corpus.ids, of_text.ids)
+        return corpus.vocab, cache.stat().st_mtime_ns
+
+    vocab, made = read("abba ab")
+    assert read("abba ab") == (vocab, made)
+    assert read("abba ab", vocab=vocab) == (vocab, made)
+    assert read("abba ab", vocab=vocab, grow=True) == (vocab, made)
+    harmed = bytearray(cache.read_bytes())
+    harmed[0] ^= 1
+    cache.write_bytes(harmed)
+    for change in (
+        {"text": "abba ab"},
+        {"text": "abba abba ba"},
+        {"text": "abba abba ba", "level": "word"},
+        {"text": "abba abba ba", "vocab": Vocab("ba ")},
+        {"text": "abba abba bac", "vocab": Vocab("ba "), "grow": True},
+    ):
+        _, again = read(**change)
+        assert again != made
+        assert read(**change)[1] == again
+        made = again
+
+
+def test_a_cache_is_for_one_file(tmp_path):
+    """A text in memory needs none; another file is not replaced; validation may be any text."""
+    source = tmp_path / "text.txt"
+    source.write_text("abba ab" * 9, encoding="utf-8")
+    with pytest.raises(DataError, match=r"`cache` keeps the ids of one file.*Received: 'abba"):
+        read_corpus("abba ab" * 9, "char", cache=tmp_path / "cache.bin")
+    with pytest.raises(ValueError, match=r"ends in '\.bin'.*Received: "):
+        read_corpus(source, "char", cache=source)
+    gen = TextGenerator("ngram", order=2)
+    gen.fit(source, validation_data="ab ba", cache=str(tmp_path / "cache.bin"), verbose=0)
+    assert (tmp_path / "cache.bin").stat().st_size == 63
+    assert gen.evaluate("ab ba")["loss"] == pytest.approx(gen.history.history["val_loss"][0])

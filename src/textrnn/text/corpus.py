@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from textrnn.checks import check_number
-from textrnn.errors import UnknownTokenError
+from textrnn.errors import DataError, UnknownTokenError
 from textrnn.text.documents import chars_per_token, reorder, with_boundaries
 from textrnn.text.given_ids import GivenIds, given_ids
 from textrnn.text.levels import LEVELS
@@ -17,6 +18,7 @@ from textrnn.text.novelty import hash_documents
 from textrnn.text.pieces import Pieces, blocks, decoded_length, encode_pieces
 from textrnn.text.sources import Text, open_source, split
 from textrnn.text.spelling import bits_of_unknown, unknown_share
+from textrnn.text.token_file import holds_text, write_tokens
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import LEAVE_OUT
 from textrnn.text.vocab import Vocab
@@ -115,9 +117,10 @@ def read_corpus(
     level: str,
     vocab: Tokenizer | None = None,
     grow: bool = False,
+    seed: int | None = None,
     validation_split: float = 0.1,
     validation_data: Text | None = None,
-    seed: int | None = None,
+    cache: str | Path | None = None,
 ) -> Corpus:
     """Read a text, encode it and split it.
 
@@ -130,9 +133,11 @@ def read_corpus(
         level: a name in ``LEVELS``, for a new vocabulary.
         vocab: the tokenizer; None to collect a vocabulary.
         grow: extend ``vocab`` with the text's tokens.
+        seed: of the choice and the order of documents; None is 0.
         validation_split: the part that is kept for validation, in [0, 1).
         validation_data: a text for validation instead.
-        seed: of the choice and the order of documents; None is 0.
+        cache: a token file for the ids of a ``Path`` to a file. It is made anew unless it holds
+            this text, with this vocabulary or, without one, of this level.
 
     Raises:
         DataError: a text is empty, too short, not UTF-8, or a str that names a file.
@@ -143,6 +148,9 @@ def read_corpus(
     ('abracada', 'bra')
     """
     check_number("validation_split", validation_split, "in [0, 1)", lambda v: 0 <= v < 1)
+    if cache is not None:
+        tokens = _cached(text, Path(cache), level, vocab, grow)
+        return _given(tokens, validation_split, validation_data)
     if (given := given_ids(text, vocab)) is not None:
         return _given(given, validation_split, validation_data)
     source = open_source(text)
@@ -157,12 +165,31 @@ def read_corpus(
 def _given(tokens: GivenIds, validation_split: float, validation_data: Text | None) -> Corpus:
     """Return the corpus of a text that was handed over as ids."""
     valid = None if validation_data is None else given_ids(validation_data, tokens.vocab)
+    if valid is None and validation_data is not None:
+        encoded = encode_source(open_source(validation_data), tokens.vocab)
+        valid = GivenIds(encoded[0], tokens.vocab, encoded[1], tokens.unknown_bits)
     ids, valid_ids = split(tokens.ids, validation_split, None if valid is None else valid.ids)
     held = valid or tokens
     ratios = tokens.chars_per_token, held.chars_per_token
     spelling = tokens.spelling(ids), held.spelling(valid_ids)
     kept = valid_ids if len(valid_ids) else None
     return Corpus(ids, kept, tokens.vocab, ratios, spelling=spelling)
+
+
+def _cached(text: Text, cache: Path, level: str, vocab: Tokenizer | None, grow: bool) -> GivenIds:
+    """Return the ids of a file from a token file, which is made anew if it has others."""
+    source = open_source(text) if isinstance(text, Path) and text.is_file() else None
+    if not isinstance(source, Pieces):
+        raise DataError(
+            "`cache` keeps the ids of one file: pass Path(...) to the file as the text, or leave "
+            f"`cache` out. Received: {text!r:.60}"
+        )
+    vocab = vocab if vocab is None else _vocabulary(source, level, vocab, grow)
+    if not holds_text(cache, source, level, vocab):
+        write_tokens(cache, source, vocab or _vocabulary(source, level, None, True))
+    tokens = given_ids(cache, vocab)
+    assert tokens is not None
+    return tokens
 
 
 def _corpus(

@@ -112,7 +112,11 @@ def open_tokens(path: Path, vocab: Tokenizer | None = None) -> TokenFile:
             )
         return TokenFile(_map(path, "uint16"), vocab)
     facts = _read_facts(path)
-    _check_ids(path, facts)
+    if not _is_whole(path, facts):
+        raise DataError(
+            f"The token file is damaged, or the JSON beside it belongs to another one: {_ADVICE}. "
+            f"Received: {str(path)!r}"
+        )
     if vocab is None and facts["vocab"] is not None:
         vocab = Vocab.from_config(facts["vocab"])
     if vocab is None or _digest_vocab(vocab) != facts["vocab_sha256"]:
@@ -122,6 +126,33 @@ def open_tokens(path: Path, vocab: Tokenizer | None = None) -> TokenFile:
         )
     ids = _map(path, facts["dtype"])
     return TokenFile(ids, vocab, facts["chars_per_token"], facts["unknown_bits"])
+
+
+def holds_text(path: Path, text: Pieces, level: str, vocab: Tokenizer | None) -> bool:
+    """Return whether a token file has the ids of a text, undamaged.
+
+    Args:
+        path: the token file, if there is one.
+        text: the text.
+        level: of the vocabulary that made the ids, without ``vocab``.
+        vocab: the tokenizer that made them; None for any ``Vocab`` of this level.
+
+    Raises:
+        FileExistsError, ValueError: ``path`` cannot be a token file.
+    """
+    check_token_output(path)
+    if not path.exists():
+        return False
+    facts, digest = _read_facts(path), hashlib.sha256()
+    if vocab is None:
+        fits = facts["vocab"] is not None and facts["vocab"].get("level") == level
+    else:
+        fits = facts["vocab_sha256"] == _digest_vocab(vocab)
+    if not fits:
+        return False
+    for piece in text:
+        digest.update(piece.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest() == str(facts["text_sha256"]) and _is_whole(path, facts)
 
 
 def check_token_output(path: Path) -> None:
@@ -162,6 +193,7 @@ _FACTS: dict[str, Callable[[Any], bool]] = {
     "dtype": lambda value: value in _DTYPES,
     "length": lambda value: type(value) is int and value > 0,
     "sha256": lambda value: isinstance(value, str),
+    "text_sha256": lambda value: isinstance(value, str),
     "vocab_sha256": lambda value: isinstance(value, str),
     "chars_per_token": lambda value: isinstance(value, float) and value > 0,
     "unknown_bits": lambda value: isinstance(value, float | int) and value >= 0,
@@ -169,18 +201,14 @@ _FACTS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _check_ids(path: Path, facts: dict[str, Any]) -> None:
-    """Raise ``DataError`` unless the ids are those that the JSON was written for."""
+def _is_whole(path: Path, facts: dict[str, Any]) -> bool:
+    """Return whether the ids are those that the JSON was written for."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while data := file.read(_CHUNK):
             digest.update(data)
     size = facts["length"] * np.dtype(facts["dtype"]).itemsize
-    if digest.hexdigest() != facts["sha256"] or path.stat().st_size != size:
-        raise DataError(
-            f"The token file is damaged, or the JSON beside it belongs to another one: {_ADVICE}. "
-            f"Received: {str(path)!r}"
-        )
+    return digest.hexdigest() == str(facts["sha256"]) and path.stat().st_size == size
 
 
 def _map(path: Path, dtype: str) -> NDArray[Any]:
