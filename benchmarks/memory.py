@@ -1,6 +1,6 @@
 """How much memory does ``fit`` need for a file, and for a token file?
 
-    python benchmarks/memory.py --data DIR [--megabytes 100 1000] [--minutes 0.05]
+    python benchmarks/memory.py --data DIR [--megabytes 100] [--levels char word]
 
 DIR holds `tinyshakespeare.txt`, which is repeated, with one emoji in it. Each line of the table is
 a process of its own. "peak" is the largest resident memory; "fixed" is what the same training needs
@@ -50,14 +50,16 @@ def work(name: str, path: Path, level: str, minutes: float) -> None:
     print(json.dumps({"peak": peak, "seconds": time.perf_counter() - began}))
 
 
-def measure(folder: Path, corpus: bytes, sizes: list[int], minutes: float) -> None:
+def measure(
+    folder: Path, corpus: bytes, sizes: list[int], levels: list[str], minutes: float
+) -> None:
     """Print the table."""
     head("work", "level", "file, MB", "peak, MB", "(peak - fixed) / file", "seconds")
     fixed: dict[str, float] = {}
     for size in (1, *sizes):
         path = folder / f"{size}.txt"
         make_file(corpus, size * 1_000_000, path)
-        for level in ("char", "word"):
+        for level in levels:
             tokens = folder / f"{path.name}.{level}.bin"
             works = {"fit": path, "tokenize": path, "fit, token file": tokens}
             for name, file in works.items():
@@ -70,7 +72,8 @@ def measure(folder: Path, corpus: bytes, sizes: list[int], minutes: float) -> No
 def main() -> None:
     """Print the table, or do one piece of work in a process of its own."""
     parser = arguments(__doc__)
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[100])
+    parser.add_argument("--levels", nargs="+", default=["char", "word"])
     parser.add_argument("--minutes", type=float, default=0.05)
     parser.add_argument("--work", nargs=4, help="for a process of its own")
     args = parser.parse_args()
@@ -81,7 +84,7 @@ def main() -> None:
     print(machine())
     corpus = (args.data / "tinyshakespeare.txt").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), corpus, args.megabytes, args.minutes)
+        measure(Path(folder), corpus, args.megabytes, args.levels, args.minutes)
 
 
 if __name__ == "__main__":
