@@ -14,6 +14,7 @@ from textrnn.text.tokens import check_str
 
 _PIECE = 1 << 20  # characters of a text in memory that are encoded at a time
 _BLOCK = 1 << 16  # ids that are decoded at a time
+_SPARE = 64  # a growing array is made larger than is needed by one part in so many
 _RELEASED = 64  # blocks of a memory map that stay in memory
 
 
@@ -110,13 +111,17 @@ def encode_pieces(
     >>> encode_pieces(Pieces.of("abba"), Vocab("ab"))
     (array([0, 1, 1, 0], dtype=uint8), 4)
     """
-    data, characters = bytearray(), 0  # a bytearray grows in place
-    dtype = np.asarray(vocab.encode("", unknown=unknown)).dtype
-    for piece, ids in encode_each(pieces, vocab, unknown):
-        dtype = dtype if data else ids.dtype
-        data += ids.astype(dtype, order="C", casting="safe", copy=False).data
-        characters += len(piece)
-    return np.frombuffer(data, dtype), characters
+    ids, used, characters = np.asarray(vocab.encode("", unknown=unknown)), 0, 0
+    for piece, part in encode_each(pieces, vocab, unknown):
+        if not used:
+            ids = np.empty(len(part), part.dtype)
+        elif used + len(part) > len(ids):  # in place, where the system can
+            ids.resize(used + len(part) + used // _SPARE, refcheck=False)
+        np.copyto(ids[used : used + len(part)], part, casting="safe")
+        used, characters = used + len(part), characters + len(piece)
+    if used < len(ids):
+        ids.resize(used, refcheck=False)
+    return ids, characters
 
 
 def encode_each(
