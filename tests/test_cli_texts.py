@@ -79,7 +79,7 @@ def test_a_saved_model_is_trained_further(tmp_path, capsys):
     before, after = load_sampler(old), load_sampler(new)
     assert list(after.vocab)[: len(before.vocab)] == list(before.vocab)
     assert "q" in after.vocab
-    assert after.header["model"]["hidden_size"] == 8
+    assert after.header["model"]["parts"][0]["hidden_size"] == 8
     assert main(["train", str(more), "--from", old, "-o", new, "--hidden-size", "9"]) == 1
     assert "--from takes the model as it is; leave out --hidden-size" in capsys.readouterr().err
 

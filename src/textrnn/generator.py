@@ -78,7 +78,7 @@ class TextGenerator(GenerationMixin, Inspectable):
 
     def __init__(
         self,
-        model: ModelSpec | LanguageModel = "lstm",
+        model: ModelSpec | LanguageModel = "lstm+ngram",
         *,
         level: str = "char",
         vocab: Tokenizer | None = None,

@@ -59,7 +59,7 @@ def test_50_killed_and_resumed(whole, tmp_path, hook, numbers, save_freq):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["rnn", "gru", "window_mlp"])
+@pytest.mark.parametrize("kind", ["rnn", "gru", "window_mlp", "lstm+ngram"])
 def test_50_other_models_resume_too(tmp_path, kind):
     """Whatever their state is made of."""
     model = {"model": kind, "hidden_size": 16, "seed": 0}

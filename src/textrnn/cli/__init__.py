@@ -226,7 +226,7 @@ def _generator(args: argparse.Namespace, text: Any) -> "TextGenerator":
     if args.base is None:
         if limits:
             given["vocab"] = _vocab(text, given.pop("level", "char"), limits)
-        return TextGenerator(given.pop("model", "lstm"), device=args.device, **given)
+        return TextGenerator(given.pop("model", "lstm+ngram"), device=args.device, **given)
     if given or limits:
         flag = next(iter(given | limits)).replace("_", "-")
         raise ValueError(f"--from takes the model as it is; leave out --{flag}.")

@@ -17,7 +17,7 @@ once. Nothing is kept on the module between two calls: there is no state to rese
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -256,6 +256,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of a model's parameters; the CPU if it has none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def resize_tables(
+    module: nn.Module, state_dict: Mapping[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Give a module's own tables, its flat buffers, the lengths that they have in a state dict.
+
+    A hook for ``register_load_state_dict_pre_hook``: how long the tables of a counting model are
+    depends on what it counted.
+    """
+    for name, table in list(module.named_buffers(recurse=False)):
+        incoming = state_dict.get(prefix + name)
+        if incoming is not None and incoming.dim() == table.dim() == 1:
+            setattr(module, name, table.new_empty(incoming.shape))
 
 
 def detach(state: State) -> State:

@@ -14,7 +14,7 @@ from torch import nn
 
 from textrnn.checks import check_choice, check_ids, check_keywords, check_vocab_ids
 from textrnn.generation.steppers.ngram import BINS
-from textrnn.models.base import LanguageModel, State, device_of, evaluating
+from textrnn.models.base import LanguageModel, State, device_of, evaluating, resize_tables
 from textrnn.models.families import PARTS
 from textrnn.text.held_out import SLICES
 
@@ -43,6 +43,7 @@ class _Parts(LanguageModel):
         self.register_buffer("counted", torch.zeros(0, dtype=torch.int64))
         self.weights: torch.Tensor  # (bins, P)
         self.counted: torch.Tensor  # digests of the texts whose counts are in
+        self.register_load_state_dict_pre_hook(resize_tables)  # type: ignore[no-untyped-call]
         self._reset_weights()
 
     @property

@@ -13,7 +13,7 @@ from textrnn.generation.steppers.ngram import NGramStepper
 from textrnn.generation.steppers.smoothing import SMOOTHINGS
 from textrnn.generation.steppers.trie import Trie
 from textrnn.models.arrays import state_arrays
-from textrnn.models.base import LanguageModel
+from textrnn.models.base import LanguageModel, resize_tables
 from textrnn.models.counting import add_counts
 
 
@@ -60,6 +60,7 @@ class NGramModel(LanguageModel):
         self.min_counts: torch.Tensor
         self.reset_parameters()
         self.stepper: NGramStepper
+        self.register_load_state_dict_pre_hook(resize_tables)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_remake_stepper)  # type: ignore[no-untyped-call]
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
