@@ -84,7 +84,7 @@ def learning(path: Path, minutes: float) -> None:
     """Print what the defaults reach in a time, and that the saved file reaches it too."""
     text = path.read_text(encoding="utf-8")
     wall, cpu = time.perf_counter(), time.process_time()
-    gen = TextGenerator(seed=0)
+    gen = TextGenerator("lstm", seed=0)
     history = gen.fit(path, minutes=minutes)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     loss = history.history["val_loss"][-1]

@@ -190,7 +190,7 @@ def start(turns: int) -> None:
     """Print the seconds and the memory of processes that write one character, or only import."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "m.safetensors"))
-        gen = TextGenerator(hidden_size=64, seed=0)
+        gen = TextGenerator("lstm", hidden_size=64, seed=0)
         gen.fit(load_human_numbers(1, 500), epochs=1, verbose=0)
         gen.save(path)
         load = f"from textrnn import load_sampler as load; load({path!r}).generate('x', 1)"

@@ -20,7 +20,7 @@ from pathlib import Path
 from textrnn import LambdaCallback, TextGenerator
 
 steps = []
-gen = TextGenerator(seed=0, hidden_size=256, device="cpu")
+gen = TextGenerator("lstm", seed=0, hidden_size=256, device="cpu")
 note = LambdaCallback(
     on_train_begin=lambda logs: steps.append(time.perf_counter()),
     on_train_batch_end=lambda batch, logs: steps.append(time.perf_counter()),

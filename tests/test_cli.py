@@ -196,15 +196,14 @@ def test_evaluate_prints_the_metrics(here, capsys, stdin, source):
 
 
 def test_info_says_what_a_file_holds(here, capsys):
-    """The kind, the config, the vocabulary, the size and the last epoch's numbers."""
+    """The models and their arguments, the vocabulary, the size and the last epoch's numbers."""
     assert main(["info", "model"]) == 0
     out = capsys.readouterr().out.splitlines()
     lines = dict(line.split(maxsplit=1) for line in out)
     gen = TextGenerator.load("model")
     numbers = sum(tensor.numel() for tensor in gen.model.state_dict().values())
-    assert lines["kind"] == "ngram"
+    assert lines["model"] == "ngram"
     assert lines["order"] == "3"
-    assert lines["vocab_size"] == str(len(gen.vocab))
     assert lines["vocabulary"] == f"{len(gen.vocab)} tokens, level char"
     assert lines["numbers"] == f"{numbers:,} in the tensors"
     assert lines["epochs"] == "1"

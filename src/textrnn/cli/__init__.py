@@ -319,9 +319,13 @@ def _info(args: argparse.Namespace) -> int:
 
     header, vocab, history, tensors = read_model(args.model)
     documents = tensors.pop(DOCUMENTS, None)
-    _print(visible(f"kind                {header['kind']}"))
-    for name, value in header["model"].items():
-        _print(visible(f"{name:<20}{value}"))
+    own = dict(header["model"])
+    parts = own.pop("parts", None) or [{"model": header["kind"], **own}]
+    for part in parts:
+        _print(visible(f"model               {part['model']}"))
+        for name, value in part.items():
+            if name not in ("model", "vocab_size"):
+                _print(visible(f"  {name:<18}{value}"))
     _print(f"vocabulary          {len(vocab)} tokens, level {vocab.name}")
     _print(
         f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"
