@@ -256,7 +256,7 @@ SWAPPED = TEXT.translate(str.maketrans("on", "no"))
         ({"stateful": False}, "stateful was True and is False"),
         ({"model": {**LSTM, "hidden_size": 17}}, "hidden_size was 16 and is 17"),
         ({"model": {**LSTM, "dropout": 0.4}}, r"dropout was 0\.3 and is 0\.4"),
-        ({"model": {**LSTM, "model": "gru"}}, "model was 'lstm' and is 'gru'"),
+        ({"model": {**LSTM, "model": "gru"}}, "model was 'mixture' and is 'gru'"),
         ({"model": {**LSTM, "seed": 1}}, "seed was 0 and is 1"),
     ],
     ids=lambda value: str(value)[:30],

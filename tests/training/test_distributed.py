@@ -45,7 +45,7 @@ measured["mean"] = distributed.all_reduce_mean(torch.tensor([1.0 + rank, 10.0]))
 defaults.training_speed = lambda *given: 2e7 * (1 + 9 * rank)  # one has a much faster machine
 gen = TextGenerator(seed=0)
 chosen = gen.fit("abc" * 9000, minutes=0.02, verbose=0).params
-measured["choices"] = chosen["speed"], gen.model.config["hidden_size"]
+measured["choices"] = chosen["speed"], gen.model.models[0].config["hidden_size"]
 np.savez(f"{folder}/{world_size}.{rank}.npz", **state_arrays(model), **measured)
 if world_size > 1:
     torch.distributed.destroy_process_group()

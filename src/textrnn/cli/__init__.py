@@ -319,17 +319,15 @@ def _info(args: argparse.Namespace) -> int:
 
     header, vocab, history, tensors = read_model(args.model)
     documents = tensors.pop(DOCUMENTS, None)
-    own = dict(header["model"])
-    parts = own.pop("parts", None) or [{"model": header["kind"], **own}]
-    for part in parts:
+    own = header["model"]
+    for part in own.get("parts") or [{"model": header["kind"], **own}]:
         _print(visible(f"model               {part['model']}"))
         for name, value in part.items():
             if name not in ("model", "vocab_size"):
                 _print(visible(f"  {name:<18}{value}"))
     _print(f"vocabulary          {len(vocab)} tokens, level {vocab.name}")
-    _print(
-        f"numbers             {sum(tensor.size for tensor in tensors.values()):,} in the tensors"
-    )
+    numbers = sum(tensor.size for tensor in tensors.values())
+    _print(f"numbers             {numbers:,} in the tensors")
     if documents is not None:
         _print(f"documents           {len(documents):,} different ones were trained on")
     _print(f"backend             {backend_name(header['kind'])}")

@@ -111,9 +111,7 @@ def check_arguments(
         return
     cls = model_class(model)
     owner = f'TextGenerator("{model}")' if isinstance(model, str) else f"{cls.__name__}()"
-    families = part_families(model)
-    classes = [cls] if None in families else [family.model for family in families if family]
-    parameters = {p.name: p for one in classes for p in _parameters(one)}.values()
+    parameters = _parameters(model)
     named = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     if len(named) == len(parameters):  # no **kwargs
         if "vocab_size" not in named:
@@ -135,8 +133,27 @@ def check_arguments(
         )
 
 
-def _parameters(cls: type[LanguageModel]) -> list[inspect.Parameter]:
-    return list(inspect.signature(cls).parameters.values())
+def accepted(model: ModelSpec, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments that the class of a model takes.
+
+    >>> accepted("gru", {"hidden_size": 8, "order": 7})
+    {'hidden_size': 8}
+    """
+    parameters = _parameters(model)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return dict(model_args)
+    return {p.name: model_args[p.name] for p in parameters if p.name in model_args}
+
+
+def _parameters(model: ModelSpec) -> list[inspect.Parameter]:
+    """Return the parameters of a model's class; those of all parts of "lstm+ngram"."""
+    families = part_families(model)
+    classes = [family.model for family in families if family]
+    if None in families:
+        classes = [model_class(model)]
+    return list(
+        {p.name: p for c in classes for p in inspect.signature(c).parameters.values()}.values()
+    )
 
 
 @flush_denormals()  # PyTorch's own threads may begin here

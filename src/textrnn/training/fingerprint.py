@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from textrnn.models.arrays import state_arrays
 from textrnn.models.base import LanguageModel
+from textrnn.models.mixture import MixtureModel
 from textrnn.models.registry import model_type_of
 from textrnn.text.corpus import Corpus
 from textrnn.text.pieces import blocks
@@ -40,7 +41,7 @@ def fingerprint(
         "vocabulary": vocab and hashlib.sha256(vocab.encode()).hexdigest()[:16],
         "model": model_type_of(model),
         "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
-        **model.config,
+        **_arguments(model),
         **config.to_config(),
         "precision asked for": config.precision,  # the plan has what was chosen
         "schedule's factors": _digest_schedule(config),
@@ -56,6 +57,15 @@ _OF_PLAN = (
     "epochs", "minutes", "initial_epoch", "batch_size", "seq_len", "stateful", "precision",
     "validation_freq",
 )  # fmt: skip
+
+
+def _arguments(model: LanguageModel) -> dict[str, Any]:
+    """Return a model's config, with that of each part of a mixture in entries of its own."""
+    config = dict(model.config)
+    parts = config.pop("parts") if isinstance(model, MixtureModel) else []
+    for i, part in enumerate(parts):
+        config |= {f"part {i}: {name}": value for name, value in part.items()}
+    return config
 
 
 @dataclass

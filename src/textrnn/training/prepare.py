@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from textrnn.models.base import LanguageModel
 from textrnn.models.contract import check_contract
-from textrnn.models.registry import ModelSpec, build, family_of
+from textrnn.models.registry import ModelSpec, accepted, build, family_of
 from textrnn.text.corpus import Corpus
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.training.defaults import choose_plan
@@ -58,7 +58,9 @@ class Setup:
             saved: the plan of an earlier run, to be followed.
         """
         if saved is not None:
-            return Plan.from_config(saved).with_arguments(asked, self.model_args)
+            plan = Plan.from_config(saved).with_arguments(asked, self.model_args)
+            # of another model: the backup will be refused, with all that differs
+            return replace(plan, model_args=accepted(self.model, plan.model_args))
         return choose_plan(
             corpus,
             len(corpus.vocab or ()),
