@@ -28,6 +28,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 from unittest import mock
 
@@ -90,7 +91,7 @@ def fill(page: Path) -> tuple[str, str]:
     fences = list(FENCE.finditer(text))
     namespace: dict[str, object] = {}
     parts, done = [], 0
-    for block, after in zip(fences, [*fences[1:], None], strict=True):
+    for block, after in zip_longest(fences, fences[1:]):
         before = text[: block.start()].rstrip()
         if before.endswith(SKIP):
             continue
