@@ -103,8 +103,19 @@ def noise_and_pattern(n, seed):
     return np.stack([pairs, 4 + pairs], axis=1).ravel()
 
 
+def test_of_a_long_text_the_end_is_counted(ids, vocab, monkeypatch):
+    """So the counts of a large text take a bounded time."""
+    monkeypatch.setattr("textrnn.models.mixture._MOST_COUNTED", 100)
+    model = MixtureModel(len(vocab), parts=["ngram", "ngram"])
+    model.count(ids)
+    expected = NGramModel(len(vocab))
+    expected.count(ids[-100:])
+    for name, table in expected.state_dict().items():
+        assert torch.equal(model.models[0].state_dict()[name], table), name
+
+
 @pytest.mark.slow
-def test_weights_are_learnt_by_context():
+def test_weights_are_learned_by_context():
     """Where counts know best they get nearly all, and the mixture is better than both parts."""
     text, held_out = noise_and_pattern(60_000, 0), noise_and_pattern(4_000, 1)
     model = mixed(8, text)

@@ -22,6 +22,16 @@ def test_of_one_text_slices_are_kept(tokens):
     assert {0, 199} <= set(rest.ids.tolist())
 
 
+def test_of_a_long_text_the_end_is_kept_without_a_copy():
+    """Slices would need memory for a second text."""
+    ids = np.zeros(4_000_001, dtype=np.uint8)
+    rest = hold_out(Corpus(ids), lambda _: 80)
+    assert len(rest.ids) == len(ids) - 80
+    assert len(rest.held_out) == 80
+    assert np.shares_memory(rest.ids, ids)
+    assert np.shares_memory(rest.held_out, ids)
+
+
 def test_nothing_is_kept_unless_it_is_wanted():
     """The corpus is the same."""
     corpus = Corpus(np.arange(10))

@@ -10,6 +10,7 @@ from textrnn.text.corpus import Corpus
 SLICES = 8
 """How many slices of one text are held out."""
 
+_LONG = 4_000_000  # tokens
 _KEY = 2  # of the random numbers that choose documents
 
 
@@ -17,8 +18,9 @@ def hold_out(corpus: Corpus, wanted: Callable[[int], int]) -> Corpus:
     """Return a corpus with some tokens of its text to train on as ``held_out`` instead.
 
     Of one text they are eight slices of one length, evenly spread: the end of a text is likest to
-    what comes after it, and the network would miss it. Of documents they are whole ones, drawn
-    from the seed, and never all of them.
+    what comes after it, and the network would miss it. Of a text of more than four million tokens
+    they are the end all the same, because slices need a copy of the text. Of documents they are
+    whole ones, drawn from the seed, and never all of them.
 
     Args:
         corpus: the text.
@@ -33,6 +35,8 @@ def hold_out(corpus: Corpus, wanted: Callable[[int], int]) -> Corpus:
     if tokens < SLICES:
         return corpus
     if corpus.starts is None:
+        if len(corpus.ids) > _LONG:
+            return replace(corpus, ids=corpus.ids[:-tokens], held_out=corpus.ids[-tokens:])
         return _slices(corpus, tokens // SLICES)
     lengths = np.diff(corpus.starts)
     random = np.random.default_rng(np.random.SeedSequence(corpus.seed, spawn_key=(_KEY,)))
