@@ -114,6 +114,15 @@ def test_of_a_long_text_the_end_is_counted(ids, vocab, monkeypatch):
         assert torch.equal(model.models[0].state_dict()[name], table), name
 
 
+def test_with_little_time_the_end_is_counted(ids, vocab):
+    """Counting a long text would take more than the time that was asked for."""
+    model = MixtureModel(len(vocab), parts=[{"model": "gru", "hidden_size": 8}, "ngram"])
+    Trainer(model).fit(ids, Plan(minutes=0.00005, batch_size=2, seq_len=8))
+    expected = NGramModel(len(vocab))
+    expected.count(ids[-300:])
+    assert torch.equal(model.models[1].tokens, expected.tokens)
+
+
 @pytest.mark.slow
 def test_weights_are_learned_by_context():
     """Where counts know best they get nearly all, and the mixture is better than both parts."""

@@ -108,6 +108,7 @@ class MixtureModel(_Parts):
     ) -> None:
         super().__init__(vocab_size, parts, arguments)
         self._held_out: _HeldOut | None = None
+        self._counts = 0  # how many tokens were counted last; 0 for all
 
     def forward(self, ids: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State]:
         """Score the token after each of ids (B, T): log-probabilities (B, T, V)."""
@@ -129,6 +130,7 @@ class MixtureModel(_Parts):
                 some 8 seconds and 700 MB; all of a long text would take minutes.
         """
         ids = check_ids(ids[-_MOST_COUNTED:])
+        self._counts = len(ids)
         digest = _digest(ids)
         if digest not in self.counted.tolist():
             for part in self.models:
@@ -150,10 +152,11 @@ class MixtureModel(_Parts):
         """Learn the weights on text that no part was trained on, by expectation maximisation.
 
         Args:
-            ids: (N,) the text in training without ``held_out``; it is counted for this.
+            ids: (N,) the text in training without ``held_out``; of it as many tokens are counted
+                as ``count`` did last.
             held_out: (M,) what was left out of training.
         """
-        known = self._held_out
+        known, ids = self._held_out, ids[-self._counts :]
         if known is None or known.text is not held_out:
             self._held_out = known = _HeldOut(self, ids, held_out)
         self.weights.copy_(torch.from_numpy(known.fit(self)).to(self.weights))
@@ -164,7 +167,7 @@ class _HeldOut:
 
     def __init__(self, model: MixtureModel, ids: NDArray[Any], text: NDArray[Any]) -> None:
         self.text = text
-        ids = check_ids(ids[-_MOST_COUNTED:])
+        ids = check_ids(ids)
         usable = check_vocab_ids(check_ids(text), model.vocab_size)
         rows = torch.from_numpy(usable[: len(usable) // SLICES * SLICES].reshape(SLICES, -1))
         self.x, self.y = rows[:, :-1], rows[:, 1:]

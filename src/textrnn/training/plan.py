@@ -89,6 +89,17 @@ class Plan(FitArguments):
     model_args: Mapping[str, Any] = field(default_factory=dict)
     began: float | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def most_counted(self) -> int:
+        """How many tokens, from the end, are counted before training by gradients; 0 for all.
+
+        With ``minutes`` counting takes about a sixth of the time at most.
+
+        >>> Plan(epochs=1).most_counted, Plan(minutes=0.5).most_counted
+        (0, 3000000)
+        """
+        return int(6_000_000 * (self.minutes or 0))
+
     def to_config(self) -> dict[str, Any]:
         """Return the plan as plain values, for a JSON file."""
         config = asdict(self)

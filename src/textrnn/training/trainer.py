@@ -226,7 +226,7 @@ class Trainer:
 
     def _train(self, state: TrainState) -> None:
         """Train by gradients, epoch after epoch."""
-        self.model.count(self._whole.ids)
+        self.model.count(self._whole.ids[-self.plan.most_counted :])
         state.progress.begin()
         distributed.broadcast_parameters(self.model)
         if self._resume is not None:
@@ -343,7 +343,7 @@ class Trainer:
 
     def _metrics(self) -> list[str]:
         """Return the names in the logs of an epoch."""
-        trained, steps = (
-            (_METRICS, ("gradient_norm", "learning_rate")) if self.train_step else ((), ())
-        )
-        return [*trained, *names(self._corpus, self.plan), *steps, "seconds"]
+        validated = names(self._corpus, self.plan)
+        if self.train_step is None:
+            return [*validated, "seconds"]
+        return [*_METRICS, *validated, "gradient_norm", "learning_rate", "seconds"]
