@@ -177,6 +177,7 @@ def test_a_text_is_the_same_alone_and_among_others(sampler):
     assert "".join(sampler.stream("one", 40, seed=2, stop_strings="ee")) == few[0]
 
 
+@pytest.mark.slow
 def test_eight_threads_write_what_one_writes(lstm):
     """One sampler, shared: every text of every round equals that of the serial run."""
     prompts = [f"{word} " for word in ("one", "two", "six", "ten", "five", "four", "nine", "forty")]

@@ -38,6 +38,7 @@ def write(folder, data):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("limits", [{}, {"min_freq": 4}])
 def test_ids_are_those_of_the_whole_text(small, tmp_path, level, limits):
@@ -59,6 +60,7 @@ def test_ids_are_those_of_the_whole_text(small, tmp_path, level, limits):
     assert spelling_bits(vocab, pieces, ids, 2.0) == spelling_bits(vocab, TEXT, ids, 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_random_texts(level):
     """Any order of letters, marks, signs and white space, cut anywhere."""
@@ -120,6 +122,7 @@ def test_an_unknown_token_in_a_later_piece(small, tmp_path):
         read_corpus(path, "char", Vocab("ab"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["char", "word"])
 def test_a_corpus_of_a_file_is_that_of_its_text(small, tmp_path, level):
     """With a file for validation, too; the one is cut from the other as documents are."""

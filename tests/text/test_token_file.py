@@ -20,6 +20,7 @@ from textrnn.text.vocab import Vocab
 TEXT = "To be, or not to be: that is the 😀\n" * 200 + "rare words here\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_corpus_of_a_token_file_is_that_of_its_text(tmp_path, monkeypatch, level):
     """The same ids, mapped and not copied, the same vocabulary and units."""
@@ -36,6 +37,7 @@ def test_a_corpus_of_a_token_file_is_that_of_its_text(tmp_path, monkeypatch, lev
     assert corpus.spelling == pytest.approx(of_text.spelling)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "dtype"), [(256, "uint8"), (257, "uint16"), (1 << 16, "uint16"), (70_000, "int32")]
 )
