@@ -22,6 +22,7 @@ from tests.faults.files import (
     golden,
     load_generator,
 )
+from tests.files.forging import Touch
 from tests.fuzz import fuzz_load as fuzz
 from textrnn import LambdaCallback, TextGenerator, load_sampler
 from textrnn.datasets import load_human_numbers
@@ -94,17 +95,6 @@ def test_43_the_backup_of_a_release_is_resumed_by_it_and_refused_by_others(tmp_p
 
 
 # Files of other kinds
-
-
-class Touch:
-    """An object whose pickle creates a file when it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        """Say how to rebuild this object: by touching the file."""
-        return Path.touch, (self.path,)
 
 
 def torch_file(witness):

@@ -10,24 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as foreign
 
-from tests.files.forging import HEADER, TENSORS, assert_same, error_of, forge, pack
+from tests.files.forging import HEADER, TENSORS, Touch, assert_same, error_of, forge, pack, posix
 from textrnn.errors import UnsupportedFormatError
 from textrnn.files.model_file import load, save
 
-posix = pytest.mark.skipif(os.name != "posix", reason="the file system has no such thing here")
-
 # -- other files -----------------------------------------------------------------------------
-
-
-class Touch:
-    """An object whose pickle creates a file when it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        """Say how to rebuild this object: by touching the file."""
-        return Path.touch, (self.path,)
 
 
 def test_a_pickle_is_refused_and_not_executed(path):

@@ -2,11 +2,12 @@
 
     python tests/fuzz/kills.py [--saves 50] [--trainings 20] [--seed 0]
 
-Saves: a process saves a 4 MB model again and again and is killed at a random moment; the file
-must load, and be one that was saved. Trainings: a process trains with ``BackupAndRestore`` and is
-killed at a random moment, half of the time twice; started again, it must end with the weights of a
-training that was never killed, to the last bit. Exit status 1 if one did not. The tests run it with
-small numbers.
+Saves: a process saves a 4 MB model again and again, says whenever it opens, moves or looks at a
+file, and is killed after a random number of such lines; the file must load, and be one that was
+saved. Trainings: a process trains with ``BackupAndRestore``, says each step and whatever it does to
+files, and is killed likewise, half of the time twice; started again, it must end with the weights
+of a training that was never killed, to the last bit. Exit status 1 if one did not. The tests run it
+with small numbers.
 """
 
 import argparse
@@ -16,20 +17,33 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+import numpy as np
 
 from textrnn.files import model_file
 
 STEPS = 207  # of the training below
-SAVE = """
-import sys
-import numpy as np
-from textrnn.files import model_file
-print("ready", flush=True)
-for n in range(1_000_000):
-    model_file.save(sys.argv[1], {"n": n}, {"w": np.full(1_000_000, n, np.float32)})
-"""
+LINES = 100  # the most lines of a process that saves before it is killed
+
+
+def tell_of_files() -> None:
+    """Print a line for everything that is done to files from now on."""
+
+    def tell(event: str, _: object) -> None:
+        if event == "open" or event.startswith("os."):
+            print("file", event, flush=True)
+
+    sys.addaudithook(tell)
+
+
+def save(path: str) -> None:
+    """Save a model again and again."""
+    for n in range(1_000_000):
+        model_file.save(path, {"n": n}, {"w": np.full(1_000_000, n, np.float32)})
+        if n == 0:
+            print("saved", flush=True)
+            tell_of_files()
 
 
 def train(backup: str) -> None:
@@ -43,6 +57,7 @@ def train(backup: str) -> None:
     gen = TextGenerator(hidden_size=32, num_layers=2, dropout=0.3, weight_drop=0.2, seed=0)
     tell = LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
     callbacks = [tell, BackupAndRestore(backup, 3)]
+    tell_of_files()
     size = {"batch_size": 8, "seq_len": 32}
     history = gen.fit(load_human_numbers(1, 900), epochs=3, verbose=0, callbacks=callbacks, **size)
     digest = hashlib.sha256()
@@ -62,11 +77,9 @@ def kill_saves(number: int, chance: random.Random, folder: Path) -> int:
     """Kill processes that save; give how many files did not load."""
     path, bad, torn = folder / "model.safetensors", 0, 0
     for _ in range(number):
-        process = start("-c", SAVE, str(path))
-        process.stdout.readline()
-        while not path.exists():
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.1))
+        process = start(__file__, "--save", str(path))
+        for _ in range(1 + chance.randrange(LINES)):
+            process.stdout.readline()
         process.kill()
         process.communicate()
         torn += len(list(folder.glob(".textrnn.*.tmp")))
@@ -81,11 +94,13 @@ def kill_saves(number: int, chance: random.Random, folder: Path) -> int:
 def kill_trainings(number: int, chance: random.Random, folder: Path) -> int:
     """Kill processes that train; give how many ended otherwise than one that was not killed."""
 
-    def train_and_kill(backup: Path, after: float) -> None:
+    def train_and_kill(backup: Path, steps: int, lines: int) -> None:
         process = start(__file__, "--train", str(backup))
-        for _ in range(int(after)):
+        left = steps
+        while left and (line := process.stdout.readline()):
+            left -= line == "step\n"
+        for _ in range(lines):
             process.stdout.readline()
-        time.sleep(after % 1 * 0.02)
         process.kill()
         process.communicate()
 
@@ -97,7 +112,8 @@ def kill_trainings(number: int, chance: random.Random, folder: Path) -> int:
     for n in range(number):
         backup = folder / f"backup{n}"
         for _ in range(1 + n % 2):
-            train_and_kill(backup, chance.uniform(0, STEPS / (1 + n % 2)))
+            steps = chance.randrange(STEPS // (1 + n % 2))
+            train_and_kill(backup, steps, chance.randrange(8))  # a backup has about five lines
             kills += 1
         ends.append(train_to_the_end(backup)[-1])
     whole = never_killed.communicate()[0].splitlines()
@@ -113,10 +129,11 @@ def main() -> int:
     parser.add_argument("--saves", type=int, default=50)
     parser.add_argument("--trainings", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", help=argparse.SUPPRESS)  # what a child process does
+    for work in ("--save", "--train"):  # what a child process does
+        parser.add_argument(work, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.train:
-        train(args.train)
+    if args.save or args.train:
+        save(args.save) if args.save else train(args.train)
         return 0
     chance = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:

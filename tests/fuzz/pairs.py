@@ -2,8 +2,9 @@
 
     python tests/fuzz/pairs.py [--rounds 200] [--seed 0]
 
-A call must give what it gives alone, before or after the other one, or a ``RuntimeError`` of ours.
-Exit status 1 if one did not, or if two waited for each other. The tests run it with small numbers.
+The second one begins after a random number of function calls of the first. A call must give what it
+gives alone, before or after the other one, or a ``RuntimeError`` of ours. Exit status 1 if one did
+not, or if two waited for each other. The tests run it with small numbers.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import random
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +29,7 @@ TEXT = load_human_numbers(1, 40)
 LONG = load_human_numbers(1, 150)
 FIT = {"epochs": 1, "batch_size": 4, "seq_len": 16, "verbose": 0}
 REFUSED = "refused"
+STEPS = 3000  # the most function calls of one method before the other begins
 PATIENCE = 60.0  # seconds; then two calls wait for each other
 
 
@@ -75,17 +76,38 @@ def run(call: Callable[[TextGenerator], Any], gen: TextGenerator) -> Any:
 
 
 def together(
-    pair: tuple[Callable[[TextGenerator], Any], ...], gen: TextGenerator, delays: list[float]
+    pair: tuple[Callable[[TextGenerator], Any], ...], gen: TextGenerator, first: int, steps: int
 ) -> list[Any]:
-    """Return what two calls give that begin in two threads, each after a delay."""
-    start, results = threading.Barrier(2), [None, None]
+    """Return what two calls give in two threads.
 
-    def one(i: int) -> None:
-        start.wait()
-        time.sleep(delays[i])
-        results[i] = run(pair[i], gen)
+    Args:
+        pair: the calls.
+        gen: what they are calls of.
+        first: the one that begins, 0 or 1.
+        steps: after how many function calls of the first, or after its end, the second begins.
+    """
+    begin, results = threading.Event(), [None, None]
 
-    threads = [threading.Thread(target=one, args=(i,), daemon=True) for i in range(2)]
+    def lead() -> None:
+        left = itertools.count(steps, -1)
+
+        def count(*_: object) -> None:
+            if next(left) <= 0:
+                sys.setprofile(None)
+                begin.set()
+
+        sys.setprofile(count)
+        try:
+            results[first] = run(pair[first], gen)
+        finally:
+            sys.setprofile(None)
+            begin.set()
+
+    def follow() -> None:
+        begin.wait()
+        results[1 - first] = run(pair[1 - first], gen)
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (lead, follow)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -114,8 +136,8 @@ def check_pair(
     counts: Counter[str] = Counter()
     for _ in range(rounds):
         gen = copy.deepcopy(base)
-        delays = [chance.choice((0, 0, chance.uniform(0, 0.01))) for _ in pair]
-        got = (*together(pair, gen, delays), weights(gen))
+        first, steps = chance.randrange(2), chance.choice((0, chance.randrange(STEPS)))
+        got = (*together(pair, gen, first, steps), weights(gen))
         counts["wrong" if got not in allowed else REFUSED if REFUSED in got else "as serial"] += 1
     return counts
 
