@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from textrnn.text.remarks import FEW, count_repeats, in_order, shared
 from textrnn.text.sources import read_text
 
-_FEW, _ENOUGH = 20_000, 300_000  # characters
-_LONG_LINE = 20  # characters of a line that hardly repeats by chance
-_PIECE, _PIECES = 40, 100  # length and number of the pieces of the end that are looked up
+_ENOUGH = 300_000  # characters
 _MOST = 50_000_000  # the most characters to look at
 
 
@@ -25,7 +25,8 @@ class TextReport:
         lines: how many lines it has.
         repeated_lines: how many of them, of 20 characters or more, repeat an earlier one.
         is_sorted: whether the lines are in alphabetical order.
-        overlap: the share of pieces of the last tenth that also occur in the rest, in [0, 1].
+        overlap: the share of the last tenth that also occurs in the rest, in [0, 1], as
+            ``remarks.shared`` measures it.
     """
 
     characters: int
@@ -39,7 +40,7 @@ class TextReport:
     def advice(self) -> Iterator[str]:
         """Yield one sentence for each thing worth fixing before training."""
         if self.characters < _ENOUGH:
-            few = "very few" if self.characters < _FEW else "few"
+            few = "very few" if self.characters < FEW else "few"
             yield (
                 f"{self.characters:,} characters are {few}: a few hundred thousand make a good "
                 "generator."
@@ -72,7 +73,7 @@ class TextReport:
             f"{self.rare:,} of them once or twice",
             f"lines       {self.lines:,}, {self.repeated_lines:,} repeat an earlier one, "
             f"{'sorted' if self.is_sorted else 'not sorted'}",
-            f"overlap     {self.overlap:.0%} of the pieces of the last tenth are also in the rest",
+            f"overlap     {self.overlap:.0%} of the last tenth is also in the rest",
         ]
         return "\n".join([*facts, *(f"advice      {line}" for line in self.advice())])
 
@@ -98,21 +99,14 @@ def examine(text: str | Path, encoding: str | None = None) -> TextReport:
     looked_at = whole[:_MOST]
     counts = Counter(looked_at)
     lines = looked_at.splitlines()
-    long_lines = [line for line in lines if len(line) >= _LONG_LINE]
+    codes = np.frombuffer(looked_at.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    cut = len(codes) - len(codes) // 10
     return TextReport(
         characters=len(whole),
         distinct=len(counts),
         rare=sum(n <= 2 for n in counts.values()),
         lines=len(lines),
-        repeated_lines=len(long_lines) - len(set(long_lines)),
-        is_sorted=all(a <= b for a, b in pairwise(lines)),
-        overlap=_overlap(looked_at),
+        repeated_lines=count_repeats(lines),
+        is_sorted=in_order(lines),
+        overlap=shared(codes[cut:], codes[:cut]),
     )
-
-
-def _overlap(text: str) -> float:
-    """Return the share of pieces of the last tenth that also occur in the rest."""
-    cut = len(text) - len(text) // 10
-    step = max(_PIECE, (len(text) - cut) // _PIECES)
-    pieces = [text[i : i + _PIECE] for i in range(cut, len(text) - _PIECE, step)]
-    return sum(text.find(piece, 0, cut) >= 0 for piece in pieces) / max(len(pieces), 1)

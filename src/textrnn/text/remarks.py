@@ -1,5 +1,6 @@
 """What ``fit`` says of a text before it trains on it: only what a person should know."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from textrnn.text.corpus import Corpus
 from textrnn.text.pieces import release
 
-_FEW = 20_000  # characters
+FEW = 20_000  # characters
 _PIECE = 40  # tokens that hardly repeat by chance
 _PIECES = 50_000  # the most pieces of the text that are looked up
 _RELEASED = 500  # pieces of a memory map that stay in memory
@@ -74,6 +75,17 @@ def shared(ids: NDArray[np.integer], others: NDArray[np.integer]) -> float:
     return found / max(read, 1)
 
 
+def count_repeats(lines: Sequence[str]) -> int:
+    """Return how many lines, of those with 20 characters or more, repeat an earlier one."""
+    long = [line for line in lines if len(line) >= _LONG_LINE]
+    return len(long) - len(set(long))
+
+
+def in_order(lines: Sequence[str]) -> bool:
+    """Return whether lines are in alphabetical order."""
+    return all(a <= b for a, b in pairwise(lines))
+
+
 def _run(a: NDArray[np.integer], b: NDArray[np.integer]) -> int:
     """Return how many elements two arrays have in common at their beginnings."""
     n = min(len(a), len(b))
@@ -109,8 +121,7 @@ def _overlap(corpus: Corpus) -> str:
 
 def _repeated_lines(lines: list[str]) -> str:
     """Return what to say of lines that repeat each other."""
-    long = [line for line in lines if len(line) >= _LONG_LINE]
-    if (copies := len(long) - len(set(long))) <= len(lines) // 10:
+    if (copies := count_repeats(lines)) <= len(lines) // 10:
         return ""
     share = copies / len(lines)
     return f"{share:.0%} of the lines repeat an earlier one: the model will learn them by heart."
@@ -118,7 +129,7 @@ def _repeated_lines(lines: list[str]) -> str:
 
 def _sorted_lines(lines: list[str]) -> str:
     """Return what to say of records in alphabetical order."""
-    if len(set(lines)) <= _FEW_LINES or any(a > b for a, b in pairwise(lines)):
+    if len(set(lines)) <= _FEW_LINES or not in_order(lines):
         return ""
     return (
         "The lines are sorted, so the end, which validates, is unlike the rest: pass records "
@@ -137,6 +148,6 @@ def _length(corpus: Corpus) -> str:
     """Return what to say of a text that is too short for a good generator."""
     parts = zip((corpus.ids, corpus.valid_ids), corpus.chars_per_token, strict=True)
     characters = sum(len(ids) * length for ids, length in parts if ids is not None)
-    if characters >= _FEW:
+    if characters >= FEW:
         return ""
     return f"{characters:,.0f} characters are very few: some 300,000 make a good generator."

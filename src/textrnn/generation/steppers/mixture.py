@@ -117,23 +117,19 @@ class MixtureSession:
     def step(self, ids: NDArray[Any]) -> NDArray[np.float32]:
         """Read one token of each text; return the logits after it."""
         scores = [session.step(ids) for session in self._sessions]
-        bins = self._gate() if self._gate else np.zeros(len(ids), dtype=np.intp)
-        mixed = np.empty_like(scores[0])
+        weights = self._weights[self._gate()] if self._gate else self._weights[:1]
+        total: Any = 0.0
+        for i, logits in enumerate(scores):
+            weight = weights[:, i : i + 1]
+            if self._normalised[i]:
+                p = np.exp(logits)
+            else:
+                p = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
+                weight = weight / np.add.reduce(p, axis=1, keepdims=True)
+            p *= weight
+            total = total + p if i else p
         with np.errstate(divide="ignore"):
-            # row by row: for one text that is much faster than with axes
-            for row, total in enumerate(mixed):
-                weights = self._weights[bins[row]]
-                for i, logits in enumerate(scores):
-                    p, weight = logits[row], weights[i]
-                    if self._normalised[i]:
-                        p = np.exp(p)
-                    else:
-                        p = np.exp(p - np.maximum.reduce(p))
-                        weight = weight / np.add.reduce(p)
-                    np.multiply(p, weight, out=p if i else total)
-                    if i:
-                        total += p
-                np.log(total, out=total)
+            mixed: NDArray[np.float32] = np.log(total, out=total)
         return mixed
 
     def state(self, rows: list[int]) -> State:

@@ -128,12 +128,8 @@ class NGramStepper(Stepper):
         self, ids: NDArray[Any], state: State = None, *, batched: bool = False
     ) -> tuple[NDArray[np.float32], State]:
         """Read one token of each text; the state is one node per text, (N,) int64."""
-        nodes = np.zeros(len(ids), dtype=np.int64) if state is None else state[0]
-        if len(ids) > _FEW:
-            nodes = self.advance(nodes, np.asarray(ids)[:, None])[:, -1]
-            return self.score(nodes), (nodes,)
-        session = NGramSession(self, len(ids), (nodes,))
-        return session.step(ids), session.state(list(range(len(ids))))
+        session = self.start(len(ids), state)
+        return session.step(np.asarray(ids)), session.state(list(range(len(ids))))
 
     def next_context(self, node: int, token: int) -> int:
         """Return the longest context after one more token."""
@@ -261,7 +257,7 @@ class NGramSession:
         """Read one token of each text; return the scores after it, valid until the next step."""
         stepper = self._stepper
         if not self._few:
-            self._nodes = stepper.advance(self._nodes, np.asarray(ids)[:, None])[:, -1]
+            self._nodes = stepper.advance(self._nodes, ids[:, None])[:, -1]
             return stepper.score(self._nodes)
         for i, token in enumerate(ids.tolist()):
             self._nodes[i] = node = stepper.next_context(self._nodes.item(i), token)
