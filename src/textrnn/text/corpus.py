@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from textrnn.checks import check_number
 from textrnn.errors import DataError, UnknownTokenError
 from textrnn.text.documents import chars_per_token, reorder, with_boundaries
-from textrnn.text.given_ids import GivenIds, given_ids
+from textrnn.text.given_ids import given_ids
 from textrnn.text.levels import LEVELS
 from textrnn.text.novelty import hash_documents
 from textrnn.text.pieces import Pieces, blocks, decoded_length, encode_pieces
 from textrnn.text.sources import Text, open_source, split
 from textrnn.text.spelling import bits_of_unknown, unknown_share
-from textrnn.text.token_file import holds_text, write_tokens
+from textrnn.text.token_file import GivenIds, holds_text, open_tokens, write_tokens
 from textrnn.text.tokenizer import Tokenizer
 from textrnn.text.tokens import LEAVE_OUT
 from textrnn.text.vocab import Vocab
@@ -185,11 +185,9 @@ def _cached(text: Text, cache: Path, level: str, vocab: Tokenizer | None, grow: 
             f"`cache` out. Received: {text!r:.60}"
         )
     vocab = vocab if vocab is None else _vocabulary(source, level, vocab, grow)
-    if not holds_text(cache, source, level, vocab):
-        write_tokens(cache, source, vocab or _vocabulary(source, level, None, True))
-    tokens = given_ids(cache, vocab)
-    assert tokens is not None
-    return tokens
+    if holds_text(cache, source, level, vocab):
+        return open_tokens(cache, vocab)
+    return write_tokens(cache, source, vocab or _vocabulary(source, level, None, True))
 
 
 def _corpus(

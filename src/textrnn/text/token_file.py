@@ -26,28 +26,40 @@ SUFFIX = ".bin"
 
 _FORMAT = "textrnn tokens 1"
 _DTYPES = {"uint8": "<u1", "uint16": "<u2", "int32": "<i4"}
+_SAMPLE = 100_000  # ids that are decoded to see how long a token is
 _CHUNK = 1 << 20  # bytes whose digest is computed at a time
 _ADVICE = "write it again with textrnn tokenize"
 
 
 @dataclass(frozen=True)
-class TokenFile:
-    """Holds the ids of a token file and what is known of them.
+class GivenIds:
+    """Holds a text that is handed over as ids.
 
     Args:
-        ids: (N,) a memory map of whole numbers.
-        vocab: the tokenizer that made them; None if it is not known.
-        chars_per_token: the mean length of a token in characters; None if it is not known.
-        unknown_bits: what it takes to spell an unknown token, in bits, on average.
+        ids: (N,) whole numbers; those of a token file are a memory map.
+        vocab: the tokenizer that made them.
+        chars_per_token: the mean length of a token in characters, of a sample or of all.
+        unknown_bits: what it takes to spell an unknown token, in bits; 0 if that is not known.
     """
 
     ids: NDArray[Any]
-    vocab: Tokenizer | None = None
-    chars_per_token: float | None = None
+    vocab: Tokenizer
+    chars_per_token: float
     unknown_bits: float = 0.0
 
+    @classmethod
+    def of(cls, ids: NDArray[Any], vocab: Tokenizer) -> "GivenIds":
+        """Return ids whose text is not known: a sample of them says how long a token is."""
+        sample = ids[:_SAMPLE]
+        return cls(ids, vocab, len(vocab.decode(sample)) / max(len(sample), 1))
 
-def write_tokens(path: Path, text: Pieces, vocab: Tokenizer) -> TokenFile:
+    def spelling(self, ids: NDArray[Any]) -> float:
+        """Return the bits per character that spell the unknown tokens in a part of the ids."""
+        share = unknown_share(self.vocab, ids) if self.unknown_bits else 0.0
+        return self.unknown_bits * share / self.chars_per_token
+
+
+def write_tokens(path: Path, text: Pieces, vocab: Tokenizer) -> GivenIds:
     """Encode a text piece by piece, and write its ids and the JSON beside them.
 
     Args:
@@ -87,10 +99,10 @@ def write_tokens(path: Path, text: Pieces, vocab: Tokenizer) -> TokenFile:
     }
     with atomic_write(_beside(path)) as file:
         file.write(json.dumps(facts, indent=1).encode())
-    return TokenFile(ids, vocab, ratio, unknown_bits)
+    return GivenIds(ids, vocab, ratio, unknown_bits)
 
 
-def open_tokens(path: Path, vocab: Tokenizer | None = None) -> TokenFile:
+def open_tokens(path: Path, vocab: Tokenizer | None = None) -> GivenIds:
     """Map a token file into memory.
 
     Args:
@@ -110,7 +122,7 @@ def open_tokens(path: Path, vocab: Tokenizer | None = None) -> TokenFile:
                 "beside it. Pass TextGenerator(vocab=...) for ids of two bytes, or make a token "
                 f"file with textrnn tokenize. Received: {str(path)!r}"
             )
-        return TokenFile(_map(path, "uint16"), vocab)
+        return GivenIds.of(_map(path, "uint16"), vocab)
     facts = _read_facts(path)
     if not _is_whole(path, facts):
         raise DataError(
@@ -125,7 +137,7 @@ def open_tokens(path: Path, vocab: Tokenizer | None = None) -> TokenFile:
             f"{_ADVICE} --from MODEL, or pass the text itself. Received: {str(path)!r}"
         )
     ids = _map(path, facts["dtype"])
-    return TokenFile(ids, vocab, facts["chars_per_token"], facts["unknown_bits"])
+    return GivenIds(ids, vocab, facts["chars_per_token"], facts["unknown_bits"])
 
 
 def holds_text(path: Path, text: Pieces, level: str, vocab: Tokenizer | None) -> bool:
